@@ -1,0 +1,163 @@
+"""The models that the organizations train, and their states as NumPy arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from quickthorn.client.datasets import describe
+from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.wire import ClientSettings
+
+State: TypeAlias = "dict[str, NDArray[Any]]"
+"""A model's parameters and buffers by name, in the order of the model."""
+
+IMAGE_DIMENSIONS = 3
+"""A sample of shape (channels, height, width) is an image; (features,) is tabular."""
+
+
+def build_model(name: str, sample_shape: tuple[int, ...], classes: int, seed: int) -> nn.Sequential:
+    """Build a freshly initialized classifier.
+
+    Parameters
+    ----------
+    name
+        ``logistic``: one linear layer. ``mlp``: one hidden layer with ReLU, of 32 units for
+        tabular data and 128 for images. ``cnn``, images only: two 3x3 convolutions of 16 and
+        32 channels, each with ReLU and 2x2 max pooling, a layer of 64 units, the output layer.
+        None has dropout or batch normalization, so none depends on the batch.
+    sample_shape
+        ``(features,)`` or ``(channels, height, width)``.
+    classes
+        How many outputs the model has.
+    seed
+        Of the initial weights. Torch's global generator is left as it was (it is borrowed
+        meanwhile: build models in one thread at a time).
+
+    Returns
+    -------
+    Sequential
+        Maps ``(samples, *sample_shape)`` float32 to ``(samples, classes)`` logits.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model.
+    ConfigurationError
+        If the model does not suit the shape.
+
+    Example
+    -------
+    >>> build_model("mlp", (30,), 2, seed=0)(torch.zeros(5, 30)).shape
+    torch.Size([5, 2])
+
+    """
+    if name not in MODELS:
+        raise UnknownNameError("model", name, MODELS)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return MODELS[name](sample_shape, classes)
+
+
+def initial_state(settings: ClientSettings) -> State:
+    """Return the state of the untrained model that the settings describe; no data is loaded.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data set or the model is unknown or they do not fit each other.
+
+    """
+    data = describe(settings.dataset)
+    return get_state(
+        build_model(settings.model, data.sample_shape, len(data.classes), settings.seed)
+    )
+
+
+def get_state(model: nn.Module) -> State:
+    """Return copies of a model's parameters and buffers, each in its own dtype."""
+    return {key: value.detach().numpy().copy() for key, value in model.state_dict().items()}
+
+
+def set_state(model: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
+    """Overwrite a model's parameters and buffers with received values.
+
+    Each array is converted to the dtype that the model has, because Flower's own averaging
+    returns integer buffers as floats.
+
+    Raises
+    ------
+    ConfigurationError
+        If the names or the shapes are not those of the model.
+
+    """
+    own = model.state_dict()
+    if own.keys() != state.keys():
+        odd = sorted(own.keys() ^ state.keys())
+        msg = (
+            f"the received model does not fit the model of [client]: {', '.join(odd)} "
+            "is in one of them only. Set model and dataset as the server has them."
+        )
+        raise ConfigurationError(msg)
+    for key, tensor in own.items():
+        value = state[key]
+        if tuple(tensor.shape) != value.shape:
+            msg = (
+                f"the received array {key} must have shape {tuple(tensor.shape)}; got "
+                f"{value.shape}. Set model and dataset as the server has them."
+            )
+            raise ConfigurationError(msg)
+        np.copyto(tensor.detach().numpy(), value, casting="unsafe")
+
+
+def _logistic(sample_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(sample_shape), classes))
+
+
+def _mlp(sample_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    hidden = 128 if len(sample_shape) == IMAGE_DIMENSIONS else 32
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(sample_shape), hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, classes),
+    )
+
+
+def _cnn(sample_shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    if len(sample_shape) != IMAGE_DIMENSIONS:
+        msg = (
+            f"the cnn needs images of shape (channels, height, width); got {sample_shape}. "
+            "Use mlp or logistic."
+        )
+        raise ConfigurationError(msg)
+    channels, height, width = sample_shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * (height // 4) * (width // 4), 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    )
+
+
+MODELS: dict[str, Callable[[tuple[int, ...], int], nn.Sequential]] = {
+    "logistic": _logistic,
+    "mlp": _mlp,
+    "cnn": _cnn,
+}

@@ -1,0 +1,164 @@
+"""Train a model on an organization's share, and evaluate it there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from quickthorn.client.optimizers import build_optimizer
+from quickthorn.strategies.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from quickthorn.client.datasets import Dataset
+    from quickthorn.strategies.wire import ClientSettings
+
+_EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training did.
+
+    Attributes
+    ----------
+    loss
+        Mean cross-entropy, in nats, of the samples as they were seen.
+    samples
+        Samples in the data set.
+    steps
+        Optimizer steps that were made.
+
+    """
+
+    loss: float
+    samples: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model classifies a data set.
+
+    Attributes
+    ----------
+    accuracy
+        Share of the samples that are classified right, 0 to 1.
+    recall
+        The same within each class; None for a class that has no sample here.
+    samples
+        Samples in the data set.
+
+    """
+
+    accuracy: float
+    recall: tuple[float | None, ...]
+    samples: int
+
+
+def derive_seed(*parts: int) -> int:
+    """Mix non-negative integers (seed, organization, round) into one 64-bit seed.
+
+    Example
+    -------
+    >>> derive_seed(0, 1, 2) != derive_seed(0, 2, 1)
+    True
+
+    """
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+
+
+def train(
+    model: torch.nn.Module, dataset: Dataset, settings: ClientSettings, *, seed: int
+) -> TrainingResult:
+    """Train ``model`` in place.
+
+    Parameters
+    ----------
+    model
+        Maps ``(samples, *sample_shape)`` float32 to ``(samples, classes)`` logits.
+    dataset
+        The samples; they are read batch by batch, never copied as a whole.
+    settings
+        Epochs or steps, batch size and optimizer. The last batch of an epoch may be smaller.
+    seed
+        Of the order of the samples; each epoch is shuffled anew. With one thread on one
+        machine the same arguments give the same bits.
+
+    Raises
+    ------
+    RunError
+        If the loss is no longer finite.
+    ConfigurationError
+        If the optimizer is unknown.
+
+    Example
+    -------
+    >>> from quickthorn.client.datasets import load_split
+    >>> from quickthorn.client.models import build_model
+    >>> from quickthorn.strategies.wire import ClientSettings
+    >>> model = build_model("mlp", (30,), 2, seed=0)
+    >>> train(model, load_split("breast_cancer", "train"), ClientSettings(), seed=0).steps
+    15
+
+    """
+    optimizer = build_optimizer(model.parameters(), settings)
+    per_epoch = math.ceil(len(dataset) / settings.batch_size)
+    steps = settings.local_steps or settings.local_epochs * per_epoch
+    generator = torch.Generator().manual_seed(seed)
+    model.train()
+    total, seen = 0.0, 0
+    for batch in itertools.islice(_batches(len(dataset), settings.batch_size, generator), steps):
+        loss = cross_entropy(
+            model(torch.from_numpy(dataset.features[batch])),
+            torch.from_numpy(dataset.labels[batch]),
+        )
+        torch.autograd.backward(loss)
+        optimizer.step()
+        total += loss.item() * len(batch)
+        seen += len(batch)
+    if not math.isfinite(total):
+        msg = f"the loss is {total} after {steps} steps: training diverged. Lower learning_rate."
+        raise RunError(msg)
+    return TrainingResult(loss=total / seen, samples=len(dataset), steps=steps)
+
+
+def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:
+    """Classify each sample and count.
+
+    Example
+    -------
+    >>> from quickthorn.client.datasets import load_split
+    >>> from quickthorn.client.models import build_model
+    >>> test = load_split("breast_cancer", "test")
+    >>> evaluate(build_model("mlp", (30,), 2, seed=0), test).samples
+    115
+
+    """
+    model.eval()
+    right = np.zeros(len(dataset), dtype=np.bool_)
+    with torch.no_grad():
+        for start in range(0, len(dataset), _EVALUATION_BATCH):
+            part = slice(start, start + _EVALUATION_BATCH)
+            logits = model(torch.tensor(dataset.features[part]))
+            right[part] = logits.argmax(dim=1).numpy() == dataset.labels[part]
+    members = [dataset.labels == label for label in range(len(dataset.classes))]
+    recall = tuple(float(right[mask].mean()) if mask.any() else None for mask in members)
+    return Evaluation(accuracy=float(right.mean()), recall=recall, samples=len(dataset))
+
+
+def _batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[NDArray[Any]]:
+    """Yield index arrays for ever, reshuffling after each pass over the samples."""
+    while True:
+        order = torch.randperm(samples, generator=generator).numpy()
+        for start in range(0, samples, batch_size):
+            yield order[start : start + batch_size]

@@ -1,0 +1,256 @@
+"""Judge one reply, alone, against the model that was sent: a row of the matrix, or a refusal.
+
+Nothing here trusts a length, a dtype, an order or a number that a client wrote, and nothing
+raises because of it. A fault in the update refuses the update; a fault in a mere claim (a
+sample count, a metric, a surplus record) is set aside and noted, and the update counts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from flwr.app import ArrayRecord, MetricRecord
+
+from quickthorn.server.npy import Refusal, read_array
+from quickthorn.server.text import printable
+from quickthorn.strategies.kernels.rows import LARGEST, row_norms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flwr.app import RecordDict
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.updates import Array, ModelLayout
+
+# More samples than this in one organization is a claim and not a count.
+MAX_SAMPLES = 10**9
+# An update this many times longer than 1 + the model's own norm comes from no training.
+IMPLAUSIBLE_GROWTH = 1e4
+# More metrics than this from one client, or a longer name, are not kept.
+MAX_METRICS = 1000
+MAX_NAME = 100
+# This many claims that were set aside are named, the rest counted.
+NAMED_CLAIMS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """What every reply of a round is measured against.
+
+    Attributes
+    ----------
+    layout, weights
+        Of the model that was sent; ``weights`` is its flat form (d,).
+    arrays_key, weight_key
+        Names of the array record and of the sample count.
+    max_update_norm
+        The longest update, in Euclidean norm, that is taken for the work of training.
+
+    """
+
+    layout: ModelLayout
+    weights: Array
+    arrays_key: str
+    weight_key: str
+    max_update_norm: float
+
+    @classmethod
+    def of(
+        cls, layout: ModelLayout, weights: Array, *, arrays_key: str, weight_key: str
+    ) -> Expectation:
+        """Derive the longest plausible update from the model itself."""
+        norm = float(row_norms(weights[None, :])[0])
+        return cls(layout, weights, arrays_key, weight_key, IMPLAUSIBLE_GROWTH * (1 + norm))
+
+
+@dataclass(frozen=True, eq=False)
+class Admission:
+    """What was found in one reply.
+
+    Attributes
+    ----------
+    code, reason
+        ``ok`` and empty, or the fault that refused it.
+    counters
+        (c,) integer tensors of the reply.
+    samples
+        The claimed sample count; NaN where the claim is unusable.
+    metrics
+        Finite scalars that the client claims, by name.
+    ignored
+        Claims that were set aside, in words.
+
+    """
+
+    code: str = "ok"
+    reason: str = ""
+    counters: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    samples: float = math.nan
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
+def admit(content: RecordDict, expected: Expectation, row: Array) -> Admission:
+    """Judge ``content`` and, if it is sound, write its update into ``row``.
+
+    Parameters
+    ----------
+    content
+        The reply of one client.
+    expected
+        The model that was sent and the limits.
+    row
+        (d,) of the layout's dtype; holds the delta afterwards, or rubbish if refused.
+
+    Returns
+    -------
+    Admission
+        Never an exception, whatever the client wrote.
+
+    """
+    notes = _Notes()
+    try:
+        record = _find_model(content, expected, notes)
+        counters = _read_model(record, expected, row)
+    except Refusal as refusal:
+        return Admission(refusal.code, refusal.reason)
+    except Exception as error:  # noqa: BLE001 - whatever a client's bytes provoke costs that client
+        return Admission("malformed", f"the reply cannot be read: {printable(error)}")
+    samples, metrics = _read_claims(content, expected, notes)
+    return Admission(counters=counters, samples=samples, metrics=metrics, ignored=notes.listed())
+
+
+def read_metrics(content: RecordDict, weight_key: str) -> Admission:
+    """Read only the claims of a reply, for evaluation rounds; never raises."""
+    notes = _Notes()
+    try:
+        samples, metrics = _claims(content, weight_key, notes)
+    except Exception as error:  # noqa: BLE001 - whatever a client's bytes provoke costs that client
+        return Admission("malformed", f"the metrics cannot be read: {printable(error)}")
+    return Admission(samples=samples, metrics=metrics, ignored=notes.listed())
+
+
+class _Notes:
+    """What was set aside in one reply: the first few in words, the rest as a number."""
+
+    def __init__(self) -> None:
+        self._named: list[str] = []
+        self._more = 0
+
+    def add(self, key: str, value: object = None) -> None:
+        """Note a claim, or with ``value`` None a record, by name."""
+        if len(self._named) == NAMED_CLAIMS:
+            self._more += 1
+        elif value is None:
+            self._named.append(key)
+        else:
+            shown = f"a list of {len(value)}" if isinstance(value, list) else printable(value, 40)
+            self._named.append(f"{printable(key, 40)}={shown}")
+
+    def listed(self) -> tuple[str, ...]:
+        """Return them."""
+        return (*self._named, f"and {self._more} more") if self._more else tuple(self._named)
+
+
+def _find_model(content: RecordDict, expected: Expectation, notes: _Notes) -> ArrayRecord:
+    # Not by Flower's `array_records`: its view refers to itself and to the reply, so that each
+    # look would keep the whole reply in memory until the garbage collector comes by.
+    records = {key: found for key, found in content.items() if isinstance(found, ArrayRecord)}
+    if not records:
+        what = "an empty reply" if not content else "a reply without arrays"
+        raise Refusal("empty", f"sent {what}")
+    if expected.arrays_key in records:
+        name = expected.arrays_key
+    elif len(records) == 1:
+        name = next(iter(records))
+    else:
+        listed = ", ".join(printable(key, 40) for key in list(records)[:5])
+        raise Refusal("ambiguous", f"sent {len(records)} array records ({listed})")
+    for key in records:
+        if key != name:
+            notes.add(f"surplus array record {printable(key, 40)!r}")
+    return records[name]
+
+
+def _read_model(record: ArrayRecord, expected: Expectation, row: Array) -> NDArray[np.int64]:
+    layout = expected.layout
+    names = {tensor.name for tensor in layout.tensors}
+    missing, surplus = names - record.keys(), record.keys() - names
+    if missing:
+        raise Refusal("missing-key", f"lacks {_listed(missing)} of the model")
+    if surplus:
+        raise Refusal("extra-key", f"sent {_listed(surplus)}, which the model does not have")
+    counters = np.empty(layout.counter_size, np.int64)
+    for tensor in layout.tensors:
+        values = read_array(tensor, record[tensor.name])
+        part = slice(tensor.offset, tensor.offset + tensor.size)
+        if tensor.dtype.kind == "f":
+            if not np.isfinite(values).all():
+                kinds = "NaN" if np.isnan(values).any() else "infinity"
+                raise Refusal("not-finite", f"sent {kinds} in {printable(tensor.name, 60)!r}")
+            with np.errstate(over="ignore"):
+                np.subtract(values, expected.weights[part], out=row[part])
+        else:
+            counters[part] = values
+    _check_size(row, expected)
+    return counters
+
+
+def _check_size(row: Array, expected: Expectation) -> None:
+    # Min and max first: they need no memory and find what overflowed in the subtraction.
+    finite = bool(np.isfinite(row.min()) and np.isfinite(row.max()))
+    norm = float(row_norms(row[None, :])[0]) if finite else math.inf
+    if not norm <= expected.max_update_norm or norm >= LARGEST:
+        reason = (
+            f"sent an update of norm {norm:.3g}; no training moves this model "
+            f"farther than {expected.max_update_norm:.3g}"
+        )
+        raise Refusal("implausible", reason)
+
+
+def _read_claims(
+    content: RecordDict, expected: Expectation, notes: _Notes
+) -> tuple[float, dict[str, float]]:
+    try:
+        return _claims(content, expected.weight_key, notes)
+    except Exception as error:  # noqa: BLE001 - a claim that cannot be read is no claim
+        notes.add(f"unreadable metrics: {printable(error, 80)}")
+        return math.nan, {}
+
+
+def _claims(content: RecordDict, weight_key: str, notes: _Notes) -> tuple[float, dict[str, float]]:
+    samples, metrics = math.nan, dict[str, float]()
+    for record in content.values():
+        if not isinstance(record, MetricRecord):
+            continue
+        for key, value in record.items():
+            number = _number(value)
+            if key == weight_key and 0 < number <= MAX_SAMPLES:
+                samples = number
+            elif key != weight_key and math.isfinite(number) and _is_name(key, metrics):
+                metrics[key] = number
+            else:
+                notes.add(key, value)
+    return samples, metrics
+
+
+def _number(value: float | list[int] | list[float]) -> float:
+    """Return a claimed scalar, NaN where it is none."""
+    try:
+        return math.nan if isinstance(value, list) else float(value)
+    except OverflowError:  # an integer beyond float64
+        return math.nan
+
+
+def _is_name(key: str, metrics: Mapping[str, float]) -> bool:
+    """Say whether a metric may be kept under ``key``: SQLite and a terminal have to take it."""
+    return 0 < len(key) <= MAX_NAME and key.isprintable() and len(metrics) < MAX_METRICS
+
+
+def _listed(names: set[str]) -> str:
+    shown = ", ".join(repr(printable(name, 60)) for name in sorted(names)[:3])
+    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004 - as many as shown

@@ -1,0 +1,107 @@
+"""The Flower ``ServerApp``: reads one TOML file and runs the federation under its defense.
+
+A Flower project names it as ``serverapp = "quickthorn.server.app:app"`` and sets the run
+config ``federation = "/path/to/federation.toml"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+
+from quickthorn.server.config import FederationSettings
+from quickthorn.server.model import to_model, to_record
+from quickthorn.server.strategy import RobustStrategy
+from quickthorn.strategies.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flwr.serverapp.strategy import Result
+
+FEDERATION_KEY = "federation"
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the federation that the run config names."""
+    path = context.run_config.get(FEDERATION_KEY)
+    if not isinstance(path, str) or not path:
+        msg = (
+            f"the run config needs {FEDERATION_KEY}, the path of the federation's TOML file; "
+            f"got {path!r}. Set it under [tool.flwr.app.config] or with --run-config."
+        )
+        raise ConfigurationError(msg)
+    run_federation(grid, FederationSettings.from_toml(path))
+
+
+def run_federation(grid: Grid, settings: FederationSettings) -> Result:
+    """Build the strategy, the initial model and the evaluation of ``settings``, and run them."""
+    server = settings.server
+    strategy = RobustStrategy(
+        server.defense,
+        byzantine=server.byzantine,
+        run_dir=server.run_dir or None,
+        fraction_train=server.fraction_train,
+        fraction_evaluate=server.fraction_evaluate,
+        quorum=server.quorum or None,
+        min_available_clients=server.min_available_clients or None,
+        patience=server.patience,
+        organizations={client: name for name, client in settings.organizations.items()},
+        seed=server.seed,
+    )
+    config = ConfigRecord(dict(settings.client.to_wire()))
+    return strategy.start(
+        grid=grid,
+        initial_arrays=to_record(resolve(server.model)(settings.client)),
+        num_rounds=server.rounds,
+        timeout=server.round_timeout,
+        train_config=config,
+        evaluate_config=config,
+        evaluate_fn=_evaluation(settings),
+    )
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """Import what ``module:function`` names.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be imported or called.
+
+    Example
+    -------
+    >>> resolve("math:sqrt")(4.0)
+    2.0
+
+    """
+    module, _, name = reference.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"cannot import {reference!r}: {error}. Write it as module:function."
+        raise ConfigurationError(msg) from error
+    if not callable(found):
+        msg = f"{reference!r} is not a function; write module:function."
+        raise ConfigurationError(msg)
+    function: Callable[..., Any] = found
+    return function
+
+
+def _evaluation(
+    settings: FederationSettings,
+) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
+    if not settings.server.evaluate:
+        return None
+    judge = resolve(settings.server.evaluate)(settings.client)
+
+    def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
+        return MetricRecord(judge(number, to_model(arrays)))
+
+    return evaluate

@@ -1,0 +1,63 @@
+"""The ``quickthorn`` command: gathers the sub-commands that the folders contribute.
+
+A folder declares its commands in ``pyproject.toml`` under ``quickthorn.commands``, so that
+this file imports none of them by name and no folder imports one above it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points, version
+
+import typer
+
+from quickthorn.strategies.errors import QuickthornError, RunError
+
+GROUP = "quickthorn.commands"
+REFUSED, MISUSED = 1, 2
+
+
+def build_command() -> typer.Typer:
+    """Return the command with every sub-command that is installed."""
+    command = typer.Typer(
+        name="quickthorn",
+        help="Federated learning on Flower that stays right when members lie.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @command.callback()
+    def root(
+        show_version: bool = typer.Option(
+            False,  # noqa: FBT003 - its default
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=_print_version,
+        ),
+    ) -> None:
+        del show_version  # its callback has exited
+
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        command.command(entry.name)(entry.load())
+    return command
+
+
+def _print_version(asked: bool) -> None:
+    # In the option's own callback: the group's runs only once a sub-command is given.
+    if asked:
+        typer.echo(f"quickthorn {version('quickthorn')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; errors go to stderr with exit code 1 (a failed run) or 2 (misuse)."""
+    try:
+        build_command()()
+    except RunError as error:
+        typer.echo(f"quickthorn: {error}", err=True)
+        sys.exit(REFUSED)
+    except QuickthornError as error:
+        typer.echo(f"quickthorn: {error}", err=True)
+        sys.exit(MISUSED)

@@ -1,0 +1,117 @@
+"""Take the replies of one phase as they come; keep a row, a verdict and the claims of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from quickthorn.server.admission import Admission, admit, read_metrics
+from quickthorn.server.metrics import combine_metrics
+from quickthorn.strategies.updates import MatrixBuilder, UpdateMatrix, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from flwr.app import RecordDict
+    from numpy.typing import NDArray
+
+    from quickthorn.server.admission import Expectation
+    from quickthorn.server.exchange import Reply
+
+# A member can push any number of invented or repeated replies; this many are named, the
+# rest counted.
+NAMED_STRANGERS = 100
+
+
+@dataclass(eq=False)
+class Intake:
+    """What the replies of one phase came to.
+
+    Attributes
+    ----------
+    accepted
+        Client to what was found in its reply, without the arrays.
+    verdicts
+        One per client, and one per surplus reply, in the order of arrival.
+    unsolicited
+        How many replies answered nothing that was asked, or answered it again.
+
+    """
+
+    accepted: dict[str, Admission] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    unsolicited: int = 0
+
+    def take_all(
+        self, replies: Iterable[Reply], judge: Callable[[str, RecordDict], Admission]
+    ) -> None:
+        """Judge each reply on arrival; afterwards only its row and its claims are left."""
+        for reply in replies:
+            if not reply.client or reply.code == "duplicate":
+                self.unsolicited += 1
+                if self.unsolicited > NAMED_STRANGERS:
+                    continue
+            if reply.message is None:
+                self._refuse(reply.client, reply.code, reply.reason)
+                continue
+            if not reply.message.has_content():
+                self._refuse(reply.client, "empty", "sent an empty reply")
+                continue
+            admission = judge(reply.client, reply.message.content)
+            sound = admission.code == "ok"
+            if sound:
+                self.accepted[reply.client] = admission
+            self.verdicts.append(
+                Verdict(reply.client, sound, admission.code, admission.reason, admission.ignored)
+            )
+
+    def _refuse(self, client: str, code: str, reason: str) -> None:
+        self.verdicts.append(Verdict(client, accepted=False, code=code, reason=reason))
+
+    def combined_metrics(self) -> dict[str, float]:
+        """Combine the clients' metrics; what few report is noted in their verdicts."""
+        claims = {client: found.metrics for client, found in self.accepted.items()}
+        combined, surplus = combine_metrics(claims)
+        self.verdicts = [
+            replace(verdict, ignored=verdict.ignored + surplus.get(verdict.client, ()))
+            if verdict.accepted
+            else verdict
+            for verdict in self.verdicts
+        ]
+        return combined
+
+
+def take_updates(
+    replies: Iterable[Reply], asked: Sequence[str], expected: Expectation
+) -> tuple[UpdateMatrix | None, list[NDArray[np.int64]], Intake]:
+    """Turn the replies of a training round into the matrix, while they arrive.
+
+    Returns
+    -------
+    tuple
+        The matrix (None without a single accepted update), the integer tensors in the order
+        of its rows, and the intake.
+
+    """
+    intake = Intake()
+    builder = MatrixBuilder(asked, expected.layout.size, expected.layout.dtype)
+
+    def judge(client: str, content: RecordDict) -> Admission:
+        admission = admit(content, expected, builder.row(client))
+        if admission.code == "ok":
+            builder.keep(client, admission.samples)
+        return admission
+
+    intake.take_all(replies, judge)
+    if not intake.accepted:
+        return None, [], intake
+    matrix = builder.finish()
+    return matrix, [intake.accepted[client].counters for client in matrix.clients], intake
+
+
+def take_metrics(replies: Iterable[Reply], weight_key: str) -> Intake:
+    """Read the claims of an evaluation round."""
+    intake = Intake()
+    intake.take_all(replies, lambda _client, content: read_metrics(content, weight_key))
+    return intake

@@ -1,0 +1,340 @@
+"""The record of a run: one SQLite file that explains every model the run published.
+
+Written in one transaction per round, before the model leaves the server; read by the
+commands and, later, by a dashboard. ``docs/reference/record.md`` lists the tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quickthorn.strategies.errors import ConfigurationError, RunError
+from quickthorn.strategies.updates import Score, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+FILE_NAME = "run.sqlite"
+FORMAT = "1"
+_LOCK_SECONDS = 60.0  # a reader holds the file for milliseconds
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE client (id TEXT PRIMARY KEY, name TEXT NOT NULL, node TEXT NOT NULL);
+CREATE TABLE round (
+    number INTEGER PRIMARY KEY, seconds REAL NOT NULL, status TEXT NOT NULL,
+    reason TEXT NOT NULL, asked INTEGER NOT NULL, accepted INTEGER NOT NULL,
+    unsolicited INTEGER NOT NULL, model TEXT NOT NULL);
+CREATE TABLE verdict (
+    round INTEGER NOT NULL, phase TEXT NOT NULL, client TEXT NOT NULL,
+    accepted INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
+    ignored TEXT NOT NULL);
+CREATE TABLE influence (
+    round INTEGER NOT NULL, client TEXT NOT NULL, share REAL NOT NULL,
+    PRIMARY KEY (round, client));
+CREATE TABLE score (
+    round INTEGER NOT NULL, client TEXT NOT NULL, signal TEXT NOT NULL, value REAL NOT NULL,
+    z REAL NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (round, client, signal));
+CREATE TABLE metric (
+    round INTEGER NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL,
+    PRIMARY KEY (round, source, name));
+"""
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A client as the record names it: durable id, the organization's name, Flower's node id."""
+
+    id: str
+    name: str
+    node: int
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """All that a training round leaves behind.
+
+    Attributes
+    ----------
+    number
+        Of the round, from 1.
+    seconds
+        From the first message sent to the new model.
+    status, reason
+        ``aggregated``, or ``unchanged`` with the reason.
+    asked
+        How many clients were asked.
+    unsolicited
+        How many replies answered nothing that was asked, or again; the first have verdicts.
+    model
+        SHA-256 of the model after the round.
+    verdicts, scores
+        One or more verdicts per client, and the scores of the accepted updates.
+    influence
+        Client to share, where the rule has the notion.
+    metrics
+        Combined training metrics.
+
+    """
+
+    number: int
+    seconds: float
+    status: str
+    reason: str
+    asked: int
+    unsolicited: int
+    model: str
+    verdicts: Sequence[Verdict] = ()
+    scores: Sequence[Score] = ()
+    influence: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class RunStore:
+    """The record of one run, open for writing (``create``) or for reading (``open``).
+
+    Example
+    -------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with RunStore.create(folder, {"defense": "median"}) as store:
+    ...     store.add_round(RoundRecord(1, 0.5, "aggregated", "", 3, 0, "ab12"))
+    >>> with RunStore.open(folder) as store:
+    ...     store.rounds()[0]["status"], store.meta()["defense"]
+    ('aggregated', 'median')
+
+    """
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+        """Hold an open connection; use ``create`` or ``open``."""
+        self.folder = folder
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+
+    @classmethod
+    def create(cls, folder: Path, meta: Mapping[str, str]) -> RunStore:
+        """Start the record of a new run in ``folder``, which is made if need be.
+
+        Raises
+        ------
+        ConfigurationError
+            If the folder already holds a run: nothing is ever overwritten.
+
+        """
+        path = folder / FILE_NAME
+        if path.exists():
+            msg = f"{folder} already holds the record of a run; choose another run_dir or move it."
+            raise ConfigurationError(msg)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Under another name until it is whole: whoever watches never sees half a record.
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        connection = sqlite3.connect(partial)
+        connection.executescript(_SCHEMA)
+        with connection:
+            rows = {"format": FORMAT, **meta}.items()
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        connection.close()
+        partial.rename(path)
+        # A grid's callbacks may come from another thread than the one that made the strategy.
+        connection = sqlite3.connect(path, check_same_thread=False, timeout=_LOCK_SECONDS)
+        # With a log beside it a reader, however slow, never holds up the server.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return cls(connection, folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> RunStore:
+        """Open the record in ``folder`` for reading.
+
+        Raises
+        ------
+        RunError
+            If there is none, or it is of another format.
+
+        """
+        path = Path(folder) / FILE_NAME
+        if not path.is_file():
+            msg = f"{folder} holds no run: {FILE_NAME} is missing. Give the folder of a run."
+            raise RunError(msg)
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        store = cls(connection, Path(folder))
+        try:
+            found = store.meta().get("format")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            msg = f"{path} is no record of a run: {error}."
+            raise RunError(msg) from error
+        if found != FORMAT:
+            connection.close()
+            msg = (
+                f"{path} has format {found}, but {FORMAT} is needed; use the version that wrote it."
+            )
+            raise RunError(msg)
+        return store
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; everything is on disk already.
+
+        The writer leaves one file behind, unless a reader is at it just then.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.close()
+
+    def add_clients(self, clients: Sequence[Participant]) -> None:
+        """Note who took part; a client whose node id changed is updated."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT INTO client VALUES (?, ?, ?) ON CONFLICT (id) "
+                "DO UPDATE SET name = excluded.name, node = excluded.node",
+                [(client.id, client.name, str(client.node)) for client in clients],
+            )
+
+    def add_round(self, record: RoundRecord) -> None:
+        """Write one training round, all of it or nothing."""
+        accepted = sum(verdict.accepted for verdict in record.verdicts)
+        with self._connection:
+            self._connection.execute(
+                "INSERT INTO round VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.number,
+                    record.seconds,
+                    record.status,
+                    record.reason,
+                    record.asked,
+                    accepted,
+                    record.unsolicited,
+                    record.model,
+                ),
+            )
+            self._insert_verdicts(record.number, "train", record.verdicts)
+            self._connection.executemany(
+                "INSERT INTO score VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (record.number, score.client, score.signal, score.value, score.z, score.reason)
+                    for score in record.scores
+                ],
+            )
+            self._connection.executemany(
+                "INSERT INTO influence VALUES (?, ?, ?)",
+                [(record.number, client, share) for client, share in record.influence.items()],
+            )
+            self._insert_metrics(record.number, "train", record.metrics)
+
+    def add_evaluation(
+        self,
+        number: int,
+        source: str,
+        metrics: Mapping[str, float],
+        verdicts: Sequence[Verdict] = (),
+    ) -> None:
+        """Write the metrics of round ``number`` as ``source`` (clients or server) saw them."""
+        with self._connection:
+            self._insert_verdicts(number, source, verdicts)
+            self._insert_metrics(number, source, metrics)
+
+    def meta(self) -> dict[str, str]:
+        """Return what the run was started with."""
+        return {row["key"]: row["value"] for row in self._rows("SELECT * FROM meta")}
+
+    def clients(self) -> list[Participant]:
+        """Return everybody who took part, by name."""
+        rows = self._rows("SELECT * FROM client ORDER BY name, id")
+        return [Participant(row["id"], row["name"], int(row["node"])) for row in rows]
+
+    def rounds(self) -> list[sqlite3.Row]:
+        """Return one row per training round, in order."""
+        return self._rows("SELECT * FROM round ORDER BY number")
+
+    def verdicts(self, number: int | None = None) -> list[tuple[int, str, Verdict]]:
+        """Return (round, phase, verdict) of one round, or of all, in the order of writing."""
+        rows = self._rows(
+            "SELECT * FROM verdict WHERE ?1 IS NULL OR round = ?1 ORDER BY round, rowid", number
+        )
+        return [
+            (
+                row["round"],
+                row["phase"],
+                Verdict(
+                    row["client"],
+                    bool(row["accepted"]),
+                    row["code"],
+                    row["reason"],
+                    tuple(json.loads(row["ignored"])),
+                ),
+            )
+            for row in rows
+        ]
+
+    def scores(self, number: int | None = None) -> list[tuple[int, Score]]:
+        """Return (round, score) of one round, or of all."""
+        rows = self._rows(
+            "SELECT * FROM score WHERE ?1 IS NULL OR round = ?1 ORDER BY round, client, signal",
+            number,
+        )
+        return [
+            (
+                row["round"],
+                Score(row["client"], row["signal"], row["value"], row["z"], row["reason"]),
+            )
+            for row in rows
+        ]
+
+    def influence(self, number: int) -> dict[str, float]:
+        """Return client to share of one round; empty where the rule has no such notion."""
+        rows = self._rows("SELECT * FROM influence WHERE round = ? ORDER BY client", number)
+        return {row["client"]: row["share"] for row in rows}
+
+    def metrics(self, source: str) -> dict[int, dict[str, float]]:
+        """Return round to the metrics that ``source`` reported."""
+        found: dict[int, dict[str, float]] = {}
+        for row in self._rows("SELECT * FROM metric WHERE source = ? ORDER BY round", source):
+            found.setdefault(row["round"], {})[row["name"]] = row["value"]
+        return found
+
+    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        return self._connection.execute(query, values).fetchall()
+
+    def _insert_verdicts(self, number: int, phase: str, verdicts: Sequence[Verdict]) -> None:
+        self._connection.executemany(
+            "INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    number,
+                    phase,
+                    verdict.client,
+                    verdict.accepted,
+                    verdict.code,
+                    verdict.reason,
+                    json.dumps(verdict.ignored),
+                )
+                for verdict in verdicts
+            ],
+        )
+
+    def _insert_metrics(self, number: int, source: str, metrics: Mapping[str, float]) -> None:
+        self._connection.executemany(
+            "INSERT INTO metric VALUES (?, ?, ?, ?)",
+            [(number, source, name, value) for name, value in metrics.items()],
+        )

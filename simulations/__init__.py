@@ -1,0 +1,1 @@
+"""Simulated attackers and federations: everything hostile lives here, nothing imports it."""

@@ -1,0 +1,61 @@
+"""The commands that this folder contributes: ``quickthorn demo``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+_INTERRUPTED = 130  # as a shell reports it
+
+
+def demo(  # noqa: PLR0913, PLR0917 - typer makes an option of each
+    defense: Annotated[
+        str, typer.Option(help="The defense, as text; see `quickthorn rules`.")
+    ] = "nnm | trimmed_mean",
+    byzantine: Annotated[int, typer.Option(help="How many liars it has to tolerate.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of training.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the data's shares and the training.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run's record; runs/demo-<time> by default.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
+) -> None:
+    """Run a real federation on loopback, with one hostile member: undefended and defended.
+
+    Six organizations share the Wisconsin breast-cancer data. One of them trains on flipped
+    labels and boosts its update. Everything stays on this machine; at the end nothing is left
+    running, and the folder of the run holds its record, its model and the logs.
+    """
+    # Imported here: torch and flwr take seconds, and --help should not.
+    from quickthorn.simulations.demo import Plan, fresh_folder, run_demo  # noqa: PLC0415 - above
+    from quickthorn.simulations.demo_report import print_report  # noqa: PLC0415 - above
+
+    plan = Plan(defense, byzantine, rounds, seed, out or fresh_folder())
+    bar = Progress(
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    try:
+        with bar:
+            task = bar.add_task("starting", total=1.0)
+            found = run_demo(
+                plan, lambda words, share: bar.update(task, description=words, completed=share)
+            )
+    except KeyboardInterrupt:
+        typer.echo("quickthorn: interrupted; nothing is left running.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps({**asdict(found), "folder": str(found.folder)}))
+    else:
+        print_report(plan.folder, Console())

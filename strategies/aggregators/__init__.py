@@ -1,0 +1,1 @@
+"""Rules that turn the n updates of a round into one; one paper per file, its SPEC last."""

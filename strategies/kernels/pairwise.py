@@ -1,0 +1,74 @@
+"""Squared distances between all pairs of rows, from one float64 Gram matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.rows import MODERATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.updates import Array
+
+
+def gram(values: Array, exponent: int = 0) -> NDArray[np.float64]:
+    """Return the (n, n) inner products of the rows / 2^exponent, accumulated in float64.
+
+    A row so large that its square overflows yields infinities in its own entries only.
+    """
+    n, d = values.shape
+    products = np.zeros((n, n))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in column_blocks(n, d):
+            part = values[:, block].astype(np.float64, order="C")
+            if exponent:
+                part = np.ldexp(part, -exponent)
+            products += part @ part.T
+    return products
+
+
+def squared_distances(values: Array) -> NDArray[np.float64]:
+    """Return the (n, n) squared Euclidean distances between the rows.
+
+    Parameters
+    ----------
+    values
+        (n, d) float32 or float64 *deltas*. The error of an entry is about 1e-16 times the
+        larger squared norm of the two rows; on raw float32 weights the same formula loses
+        every digit (a fault of the peers).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Symmetric, zero diagonal, never negative or NaN; infinite where a square overflows.
+        For rows whose squares would overflow or vanish (float64 beyond about 1e±140) in
+        units of a power of two: the distances of one matrix compare with each other.
+
+    """
+    products = gram(values, _exponent(values))
+    norms = np.diag(products)
+    with np.errstate(over="ignore", invalid="ignore"):
+        distances = norms[:, None] + norms[None, :] - 2.0 * products
+    distances[~np.isfinite(distances)] = np.inf
+    np.maximum(distances, 0.0, out=distances)
+    np.fill_diagonal(distances, 0.0)
+    return distances
+
+
+def _exponent(values: Array) -> int:
+    """Return 0, or the binary exponent of the typical row where squares leave float64.
+
+    The median peak decides: fewer than half of the rows, the liars, cannot move it beyond
+    the peaks of the others, so they can make no honest distance overflow or vanish.
+    """
+    if values.dtype == np.float32:
+        return 0
+    peaks = np.sort(np.maximum(values.max(axis=1), -values.min(axis=1)))
+    typical = float(peaks[(len(peaks) - 1) // 2])
+    if typical == 0.0 or MODERATE[0] < typical < MODERATE[1]:
+        return 0
+    return int(np.frexp(typical)[1])

@@ -1,0 +1,1 @@
+"""Steps that change the matrix before the aggregator sees it; one paper per file."""

@@ -1,0 +1,129 @@
+"""The explicit tables of what there is, and the ``Spec`` that describes each entry.
+
+A rule is a pure function plus a ``Spec``; being listed here is what makes it testable
+(the laws run over these tables), documented (``quickthorn rules``) and usable by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+from quickthorn.strategies.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Kind = Literal["aggregator", "preaggregator", "scorer", "optimizer"]
+
+# Keyword arguments that the defense supplies; every other keyword is the user's parameter.
+SUPPLIED = frozenset({"byzantine", "weights", "state", "rng"})
+
+AGGREGATORS = ("krum", "mean", "median", "multi_krum", "trimmed_mean", "weighted_mean")
+PREAGGREGATORS = ("clip", "nnm")
+SCORERS = ("cosine", "krum_distance", "norm")
+OPTIMIZERS: tuple[str, ...] = ()
+
+_TABLES: Mapping[Kind, tuple[str, ...]] = {
+    "aggregator": AGGREGATORS,
+    "preaggregator": PREAGGREGATORS,
+    "scorer": SCORERS,
+    "optimizer": OPTIMIZERS,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What the library knows about one rule, beside its mathematics.
+
+    Attributes
+    ----------
+    name, kind
+        How it is called in a text form, and where it stands in the pipeline.
+    apply
+        The pure function. Its keyword-only arguments named in ``SUPPLIED`` come from the
+        defense, the others are parameters with their annotations and defaults.
+    min_clients
+        f to the smallest n that the rule accepts.
+    traits
+        Which laws it claims: ``translation``, ``scale``, ``rotation``, ``containment``
+        (within the honest range per coordinate for at most f liars), ``resilient`` (to f
+        arbitrary rows) and ``rowwise`` (output row i is input row i, changed on its own).
+    kappa
+        (n, f) to the resilience constant, or None where there is no proven one.
+    complexity, reference
+        For people, and for the reference page.
+
+    """
+
+    name: str
+    kind: Kind
+    apply: Callable[..., Any]
+    min_clients: Callable[[int], int]
+    traits: frozenset[str] = frozenset()
+    kappa: Callable[[int, int], float] | None = None
+    complexity: str
+    reference: str
+
+    @property
+    def supplied(self) -> frozenset[str]:
+        """Return the arguments that the defense has to supply."""
+        return SUPPLIED & inspect.signature(self.apply).parameters.keys()
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """Return the user's parameters, annotations resolved, in the order of the signature."""
+        own = {
+            name: parameter
+            for name, parameter in inspect.signature(self.apply).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY and name not in SUPPLIED
+        }
+        # Only these annotations: the others name types that exist for the type checker alone.
+        holder = SimpleNamespace(__annotations__={name: own[name].annotation for name in own})
+        hints = typing.get_type_hints(holder, globalns=self.apply.__globals__)
+        return {name: own[name].replace(annotation=hints[name]) for name in own}
+
+    @property
+    def summary(self) -> str:
+        """Return the first line of the function's docstring."""
+        return (inspect.getdoc(self.apply) or "").partition("\n")[0]
+
+
+# Where a module is not named like its entry: both Krums read as one paper.
+_MODULES = {"multi_krum": "krum"}
+
+
+@cache
+def find(kind: Kind, name: str) -> Spec:
+    """Return the ``Spec`` called ``name`` among those of ``kind``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the closest name is given.
+
+    Example
+    -------
+    >>> find("aggregator", "krum").min_clients(3)
+    9
+
+    """
+    if name not in _TABLES[kind]:
+        raise UnknownNameError(kind, name, _TABLES[kind])
+    module = importlib.import_module(f"quickthorn.strategies.{kind}s.{_MODULES.get(name, name)}")
+    spec: Spec = getattr(module, f"{name.upper()}_SPEC" if name in _MODULES else "SPEC")
+    return spec
+
+
+def available() -> dict[Kind, tuple[str, ...]]:
+    """Return every name, by kind.
+
+    >>> available()["preaggregator"]
+    ('clip', 'nnm')
+    """
+    return dict(_TABLES)

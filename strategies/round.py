@@ -1,0 +1,127 @@
+"""One round as a pure function: the same in deployment and in every simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quickthorn.strategies.errors import QuickthornError
+from quickthorn.strategies.registry import SCORERS
+from quickthorn.strategies.scoring import score_updates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.defense import Defense, State
+    from quickthorn.strategies.updates import Array, Score, UpdateMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class RoundOutcome:
+    """What a round leads to.
+
+    Attributes
+    ----------
+    weights, counters
+        The new flat model, or None where the model stays as it is.
+    reason
+        Why it stays; empty where it moves.
+    influence
+        Client to its share in the update, or None where the rule has no such notion.
+    scores
+        Every client on every signal.
+    state
+        For the defense in the next round.
+
+    """
+
+    weights: Array | None
+    counters: Array | None
+    reason: str
+    influence: Mapping[str, float] | None
+    scores: tuple[Score, ...]
+    state: State | None
+
+
+def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothing else
+    defense: Defense,
+    matrix: UpdateMatrix | None,
+    *,
+    weights: Array,
+    counters: Sequence[NDArray[np.int64]],
+    quorum: int,
+    scorers: Sequence[str] = SCORERS,
+    state: Any = None,  # noqa: ANN401 - whatever the rules keep
+    rng: np.random.Generator | None = None,
+) -> RoundOutcome:
+    """Score the updates, aggregate them and apply the result to the model.
+
+    Parameters
+    ----------
+    defense
+        The pipeline.
+    matrix
+        The accepted updates; None where there is not one.
+    weights
+        (d,) the flat model that was sent.
+    counters
+        One (c,) array of integer tensors per client, in the order of the rows. The new
+        value of each is the lower median: a value that some client sent, within the honest
+        range while fewer than half lie.
+    quorum
+        The fewest updates with which the model may move; never below ``defense.min_clients``.
+    scorers, state, rng
+        As in ``score_updates`` and ``Defense.aggregate``.
+
+    Returns
+    -------
+    RoundOutcome
+        ``weights`` is None, with the reason, if there were too few updates for the defense
+        or the result is not finite.
+
+    Example
+    -------
+    >>> from quickthorn.strategies import UpdateMatrix, build
+    >>> matrix = UpdateMatrix.of({c: np.array([1.0]) for c in "abc"})
+    >>> run_round(build("median", byzantine=1), matrix, weights=np.array([0.5]),
+    ...           counters=[np.array([4])] * 3, quorum=3).weights
+    array([1.5])
+
+    """
+    n = 0
+    scores: tuple[Score, ...] = ()
+    if matrix is not None:
+        n = len(matrix.clients)
+        scores = score_updates(matrix, byzantine=defense.byzantine, scorers=scorers)
+    needed = max(quorum, defense.min_clients)
+    if matrix is None or n < needed:
+        reason = f"{n} valid updates, the defense needs {needed} (byzantine={defense.byzantine})"
+        return RoundOutcome(None, None, reason, None, scores, state)
+    try:
+        aggregate = defense.aggregate(matrix, state=state, rng=rng)
+    except QuickthornError as error:  # a parameter that does not fit so few clients, say
+        return RoundOutcome(None, None, str(error), None, scores, state)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = weights + aggregate.vector
+    if not np.isfinite(moved).all():
+        reason = f"{defense} made a model with NaN or infinity out of {n} updates"
+        return RoundOutcome(None, None, reason, None, scores, state)
+    influence = aggregate.influence
+    return RoundOutcome(
+        moved,
+        _lower_median(np.stack(counters)),
+        "",
+        None if influence is None else dict(zip(matrix.clients, influence.tolist(), strict=True)),
+        scores,
+        aggregate.state,
+    )
+
+
+def _lower_median(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return per column of (n, c) integers the lower of the two middle values."""
+    middle: NDArray[np.int64] = np.sort(values, axis=0)[(len(values) - 1) // 2]
+    return middle

@@ -1,0 +1,1 @@
+"""Signals about each client's update in one round; one signal per file, its SPEC last."""

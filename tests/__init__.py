@@ -1,0 +1,1 @@
+"""The tests: laws of every rule, naive twins, units, packaging, documents, end to end."""

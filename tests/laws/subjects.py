@@ -1,0 +1,135 @@
+"""What the laws run over: every registered aggregator, alone and behind every pre-aggregator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quickthorn.strategies import Aggregate, Defense, Spec, Step, available, find
+from tests.naive import PRE_TWINS, TWINS, krum_scores, squared_distances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.updates import Array
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A defense of at most two steps, and what it claims."""
+
+    specs: tuple[Spec, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(spec.name for spec in self.specs)
+
+    @property
+    def aggregator(self) -> Spec:
+        return self.specs[-1]
+
+    @property
+    def pre(self) -> Spec | None:
+        return self.specs[0] if len(self.specs) > 1 else None
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """A pipeline claims what each of its steps claims."""
+        return frozenset.intersection(*(spec.traits for spec in self.specs))
+
+    @property
+    def kappa(self) -> Callable[[int, int], float] | None:
+        """κ of the aggregator; behind a mixing step factor(n, f) · (κ + 1)."""
+        last = self.aggregator.kappa
+        if self.pre is None or last is None:
+            return last
+        factor = self.pre.kappa
+        if factor is None:
+            return None
+        return lambda n, f: factor(n, f) * (last(n, f) + 1)
+
+    def defense(self, byzantine: int) -> Defense:
+        return Defense(tuple(Step(spec) for spec in self.specs), byzantine)
+
+    def min_clients(self, byzantine: int) -> int:
+        return self.defense(byzantine).min_clients
+
+    def run(self, cohort: Cohort) -> Aggregate:
+        return self.defense(cohort.byzantine).aggregate(cohort.values, weights=cohort.weights)
+
+    def twin(self, cohort: Cohort) -> NDArray[np.float64]:
+        """Compute the vector by the naive twins."""
+        rows = self._naive_rows(cohort)
+        given = _supply(self.aggregator, cohort)
+        return np.array(TWINS[self.aggregator.name](rows, **given))
+
+    def is_decided(self, cohort: Cohort) -> bool:
+        """Whether no choice between different rows hangs on a tie, or on a near tie.
+
+        A rule that chooses rows breaks ties by client id, so a law that moves the rows or
+        rounds differently holds for it only where the last chosen row and the first one left
+        out differ by more than rounding. Small integers are computed without rounding.
+        """
+        rows, f = cohort.values.astype(np.float64).tolist(), cohort.byzantine
+        exact = bool(np.isin(cohort.values, (-2, -1, 0, 1, 2)).all())
+        if self.pre is not None and self.pre.name == "nnm" and not exact:
+            chosen = len(rows) - f
+            if not all(_is_clear_cut(row, chosen, rows) for row in squared_distances(rows)):
+                return False
+        chosen = {"krum": 1, "multi_krum": len(rows) - f - 2}.get(self.aggregator.name, 0)
+        if not chosen or (exact and self.pre is None):
+            return True
+        rows = self._naive_rows(cohort)
+        return _is_clear_cut(krum_scores(rows, byzantine=f), chosen, rows)
+
+    def _naive_rows(self, cohort: Cohort) -> list[list[float]]:
+        rows: list[list[float]] = cohort.values.astype(np.float64).tolist()
+        if self.pre is not None:
+            rows = PRE_TWINS[self.pre.name](rows, **_supply(self.pre, cohort))
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """One round's input."""
+
+    values: Array
+    byzantine: int
+    weights: NDArray[np.float64]
+
+    def moved(self, values: Array) -> Cohort:
+        """Return the cohort with other updates and the same claims."""
+        return Cohort(values, self.byzantine, self.weights)
+
+
+def _is_clear_cut(scores: list[int], chosen: int, rows: list[list[float]]) -> bool:
+    """Whether the ``chosen`` smallest scores name the same rows after any rounding."""
+    cut, slack = sorted(scores)[chosen - 1], max(scores) // 10**6
+    below = sum(score < cut - slack for score in scores)
+    tied = [row for row, score in zip(rows, scores, strict=True) if abs(score - cut) <= slack]
+    if below + len(tied) == chosen:
+        return True
+    return bool(np.ptp(tied, axis=0).max() <= 1e-14 * np.abs(rows).max())
+
+
+def aggregators() -> Iterator[Subject]:
+    for name in available()["aggregator"]:
+        yield Subject((find("aggregator", name),))
+
+
+def pipelines() -> Iterator[Subject]:
+    for pre in available()["preaggregator"]:
+        for name in available()["aggregator"]:
+            yield Subject((find("preaggregator", pre), find("aggregator", name)))
+
+
+SUBJECTS = (*aggregators(), *pipelines())
+PREAGGREGATORS = tuple(find("preaggregator", name) for name in available()["preaggregator"])
+
+
+def _supply(spec: Spec, cohort: Cohort) -> dict[str, Any]:
+    supply = {"byzantine": cohort.byzantine, "weights": cohort.weights.tolist()}
+    return {name: supply[name] for name in spec.supplied}

@@ -1,0 +1,108 @@
+"""The ``quickthorn`` command: help, version, and what its exit codes mean."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quickthorn.server import cli
+from quickthorn.strategies.errors import ConfigurationError, RunError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function from arguments to exit code, stdout and stderr of ``quickthorn``."""
+
+    def greet(name: str) -> None:
+        """Greet somebody."""
+        failures = {
+            "config": ConfigurationError("rounds must be at least 1; got 0."),
+            "name": UnknownNameError("rule", "medan", ["median"]),
+            "run": RunError("the SuperLink did not start."),
+            "ctrl-c": KeyboardInterrupt(),
+        }
+        if name in failures:
+            raise failures[name]
+        sys.stdout.write(f"hello {name}\n")
+
+    def other() -> None:
+        """Do something else."""
+
+    entries = [
+        SimpleNamespace(name=name, load=lambda function=function: function)
+        for name, function in (("greet", greet), ("absent", other))
+    ]
+    monkeypatch.setattr(cli, "entry_points", lambda group: entries)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["quickthorn", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_the_version_is_the_packages(command: Callable[..., tuple[int, str, str]]) -> None:
+    assert command("--version") == (0, f"quickthorn {version('quickthorn')}\n", "")
+
+
+def test_help_lists_what_the_folders_contribute(
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, _ = command("--help")
+
+    assert code == 0
+    assert "Greet somebody." in out
+    assert out.index("absent") < out.index("greet")
+
+
+def test_a_command_runs(command: Callable[..., tuple[int, str, str]]) -> None:
+    assert command("greet", "you") == (0, "hello you\n", "")
+
+
+@pytest.mark.parametrize("arguments", [("gret",), ("greet",), ("greet", "--loud", "you"), ()])
+def test_misuse_is_2(
+    arguments: tuple[str, ...], command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = command(*arguments)
+
+    assert code == cli.MISUSED
+    assert "Usage" in out + err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("config", cli.MISUSED, "quickthorn: rounds must be at least 1; got 0.\n"),
+        (
+            "name",
+            cli.MISUSED,
+            "quickthorn: unknown rule 'medan'; did you mean 'median'? Known: median.\n",
+        ),
+        ("run", cli.REFUSED, "quickthorn: the SuperLink did not start.\n"),
+    ],
+)
+def test_an_error_is_one_line_on_stderr(
+    name: str, code: int, words: str, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    assert command("greet", name) == (code, "", words)
+
+
+def test_an_interruption_is_130(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = command("greet", "ctrl-c")
+
+    assert (code, out) == (130, "")
