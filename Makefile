@@ -10,13 +10,16 @@ FOLDERS := strategies server client simulations
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing docs format constraints clean
+.PHONY: help demo bench test check lint typing docs format constraints clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 demo: $(VENV)/.installed  ## run a real federation on this machine, with one hostile member
 	@$(BIN)/quickthorn demo
+
+bench: $(VENV)/.installed  ## time the rules beside Flower's own and numpy
+	@$(BIN)/quickthorn bench
 
 test: lint  ## run everything that `check` runs, and every other test
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""The commands that this folder contributes: ``quickthorn demo``."""
+"""The commands that this folder contributes: ``quickthorn demo`` and ``quickthorn bench``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from quickthorn.strategies.errors import ConfigurationError
+
+_SMALLEST_COHORT = 5  # what krum needs for one liar
 _INTERRUPTED = 130  # as a shell reports it
 
 
@@ -59,3 +62,44 @@ def demo(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         typer.echo(json.dumps({**asdict(found), "folder": str(found.folder)}))
     else:
         print_report(plan.folder, Console())
+
+
+def bench(
+    clients: Annotated[str, typer.Option(help="Cohort sizes n, by commas.")] = "10,32,100",
+    sizes: Annotated[str, typer.Option(help="Model sizes d, by commas.")] = "100000,1000000",
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="Timings of each; the median counts.")
+    ] = 3,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Time the rules beside Flower's own strategies, numpy, and one pass over the updates.
+
+    All contestants get the same float32 updates, in turn, in this process. Flower's strategies
+    read them from replies, as they always do. The larger cohorts take a minute or two.
+    """
+    # Imported here: torch and flwr take seconds, and --help should not.
+    from quickthorn.simulations import bench as benchmark  # noqa: PLC0415 - above
+
+    cohorts, models = _numbers(clients, "--clients"), _numbers(sizes, "--sizes")
+    lines = []
+    for line in benchmark.measure(cohorts, models, repetitions):
+        lines.append(line)
+        typer.echo(f"n={line.clients} d={line.size} {line.rule}: {line.seconds:.4f} s", err=True)
+    if as_json:
+        found = {"machine": benchmark.machine(), "lines": [asdict(line) for line in lines]}
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo(benchmark.as_table(lines))
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < _SMALLEST_COHORT:
+        msg = f"{option} must be integers of at least {_SMALLEST_COHORT}, by commas; got {text!r}."
+        raise ConfigurationError(msg)
+    return numbers

@@ -10,8 +10,9 @@ True
 
 """
 
-from quickthorn.strategies.defense import Defense, Step, build
+from quickthorn.strategies.defense import Defense, build
 from quickthorn.strategies.registry import Spec, available, find
+from quickthorn.strategies.steps import Step
 from quickthorn.strategies.updates import (
     Aggregate,
     ModelLayout,

@@ -134,7 +134,7 @@ def _print_tables(specs: list[Spec]) -> None:
             table.add_column(f"f={f}", justify="right")
         for spec in members:
             least = (str(spec.min_clients(f)) for f in _EXAMPLE_F)
-            table.add_row(spec.name, spec.summary, *least)
+            table.add_row(spec.name, spec.summary.replace("``", ""), *least)
         console.print(table)
     console.print("f=1 …: the fewest clients that the rule accepts if that many may lie.")
     console.print(

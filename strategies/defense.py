@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from quickthorn.strategies.errors import (
     UpdateError,
 )
 from quickthorn.strategies.registry import AGGREGATORS, PREAGGREGATORS, Spec, find
-from quickthorn.strategies.settings import check_value
+from quickthorn.strategies.steps import Step, parse_step, read_step
 from quickthorn.strategies.updates import Aggregate, UpdateMatrix, check_values
 
 if TYPE_CHECKING:
@@ -27,45 +27,8 @@ if TYPE_CHECKING:
 State = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One rule with its parameters: ``Step(find("preaggregator", "clip"), {"radius": 2.0})``.
-
-    A rule of one's own needs no registration: write its ``Spec`` and put it in a ``Step``.
-
-    Raises
-    ------
-    UnknownNameError
-        For a parameter that the rule does not have.
-    ConfigurationError
-        For a value of the wrong type and for a missing parameter.
-
-    """
-
-    spec: Spec
-    parameters: Mapping[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the parameters against the signature of the rule."""
-        known = self.spec.parameters
-        checked = {}
-        for name, value in self.parameters.items():
-            if name not in known:
-                raise _unknown_parameter(self.spec.name, name, known)
-            where = f"{name} of {self.spec.name}"
-            checked[name] = check_value(value, known[name].annotation, where=where)
-        for name, parameter in known.items():
-            if parameter.default is parameter.empty and name not in checked:
-                msg = f"{self.spec.name} needs {name}; write {self.spec.name}({name}=…)."
-                raise ConfigurationError(msg)
-        object.__setattr__(self, "parameters", checked)
-
-    def __str__(self) -> str:
-        """Return the text form: ``clip(radius=2.0)``."""
-        if not self.parameters:
-            return self.spec.name
-        inner = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
-        return f"{self.spec.name}({inner})"
+# Parameters are tried on as few rows as the rule accepts, unless these are many.
+_TRIAL_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -110,6 +73,12 @@ class Defense:
         if self.byzantine < 0:
             msg = f"byzantine must be 0 or more; got {self.byzantine}."
             raise ConfigurationError(msg)
+        for step in self.steps:
+            # Each rule checks its parameters: now, and not in the first round of a federation.
+            n = step.min_clients(self.byzantine)
+            if n <= _TRIAL_ROWS:
+                supply = self._supply(np.ones(n), None)
+                _apply(step, np.zeros((n, 1)), supply, None)
 
     def __str__(self) -> str:
         """Return the text form, which ``build`` reads back."""
@@ -117,8 +86,24 @@ class Defense:
 
     @property
     def min_clients(self) -> int:
-        """Return the smallest n that every step accepts for this f."""
-        return max(step.spec.min_clients(self.byzantine) for step in self.steps)
+        """Return the smallest n for which every step sees enough rows for this f.
+
+        A step that makes fewer rows of many, such as bucketing, leaves f as it is: the steps
+        behind it need their own n in groups.
+
+        >>> build("median", byzantine=2).min_clients
+        5
+        >>> build("bucketing(size=3) | median", byzantine=2).min_clients
+        13
+        """
+        return max(self._needed(position) for position in range(len(self.steps)))
+
+    def _needed(self, position: int) -> int:
+        """Return the smallest n for which the step at ``position`` sees enough rows."""
+        least = self.steps[position].min_clients(self.byzantine)
+        for step in reversed(self.steps[:position]):
+            least = _fewest_giving(step, least)
+        return least
 
     @property
     def needs_weights(self) -> bool:
@@ -136,9 +121,12 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         """
         if n >= self.min_clients:
             return
-        step = max(self.steps, key=lambda step: step.spec.min_clients(self.byzantine))
+        position = max(range(len(self.steps)), key=self._needed)
+        shrinking = [str(step) for step in self.steps[:position] if step.spec.rows is not None]
+        behind = f" behind {' | '.join(shrinking)}" if shrinking else ""
+        name = f"{self.steps[position].spec.name}{behind}"
         msg = (
-            f"{step.spec.name} needs n >= {self.min_clients} clients to tolerate "
+            f"{name} needs n >= {self.min_clients} clients to tolerate "
             f"byzantine={self.byzantine}; got n={n}. Lower byzantine or raise the cohort."
         )
         raise TooFewClientsError(msg)
@@ -161,7 +149,8 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             order of arrival.
         weights
             (n,) claimed sample counts, for a rule that asks for them; taken from the
-            ``UpdateMatrix`` where there is one.
+            ``UpdateMatrix`` where there is one. Where rows are groups, a group has the mean
+            claim of its members.
         state
             ``Aggregate.state`` of the round before; None in the first.
         rng
@@ -186,21 +175,20 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         else:
             check_values(values)
         self.check_cohort(len(values))
-        supply: dict[str, Any] = {
-            "byzantine": self.byzantine,
-            "weights": self._check_weights(weights, len(values)),
-            "rng": np.random.default_rng(0) if rng is None else rng,
-        }
+        supply = self._supply(self._check_weights(weights, len(values)), rng)
         return self._run(values, supply, dict(state or {}))
+
+    def _supply(
+        self, weights: NDArray[np.float64] | None, rng: np.random.Generator | None
+    ) -> dict[str, Any]:
+        rng = np.random.default_rng(0) if rng is None else rng
+        return {"byzantine": self.byzantine, "weights": weights, "rng": rng}
 
     def _run(self, values: Array, supply: dict[str, Any], state: dict[str, Any]) -> Aggregate:
         mixings: list[NDArray[np.float64]] = []
         for position, step in enumerate(self.steps):
             key = f"{position}:{step.spec.name}"
-            given = {name: supply[name] for name in step.spec.supplied - {"state"}}
-            if "state" in step.spec.supplied:
-                given["state"] = state.get(key)
-            outcome = step.spec.apply(values, **given, **step.parameters)
+            outcome = _apply(step, values, supply, state.get(key))
             if outcome.state is not None:
                 state[key] = outcome.state
             if isinstance(outcome, Aggregate):
@@ -211,6 +199,8 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             values = outcome.values
             if outcome.mixing is not None:
                 mixings.append(outcome.mixing)
+                if len(outcome.mixing) < outcome.mixing.shape[1]:
+                    supply["weights"] = _group_weights(supply["weights"], outcome.mixing)
         raise AssertionError  # pragma: no cover - __post_init__ demands a last aggregator
 
     def _check_weights(self, weights: Array | None, n: int) -> NDArray[np.float64] | None:
@@ -257,60 +247,47 @@ def build(
     if isinstance(description, Defense):
         description = description.steps
     if isinstance(description, str):
-        steps = [_parse_step(part, description) for part in _split(description)]
+        whole = f"the defense {description!r}"
+        steps = [parse_step(part, _find_rule, whole=whole) for part in description.split("|")]
     elif isinstance(description, Step):
         steps = [description]
     else:
-        steps = [_read_step(item) for item in description]
+        steps = [read_step(item, _find_rule, what="a defense") for item in description]
     return Defense(tuple(steps), byzantine)
 
 
-_STEP = re.compile(r"\s*(?P<name>[a-z_][a-z_0-9]*)\s*(?:\((?P<inner>[^()]*)\))?\s*")
-_PARAMETER = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>[^=,]+?)\s*")
+def _apply(step: Step, values: Array, supply: Mapping[str, Any], state: object) -> Any:  # noqa: ANN401 - an Aggregate or a Mixed
+    """Call one rule with what it asks for."""
+    asked = {**supply, "state": state}
+    given = {name: asked[name] for name in step.spec.supplied}
+    return step.spec.apply(values, **given, **step.parameters)
 
 
-def _split(text: str) -> list[str]:
-    return text.split("|")
+def _fewest_giving(step: Step, rows: int) -> int:
+    """Return the smallest n of which ``step`` makes ``rows`` rows or more."""
+    if step.spec.rows is None:
+        return rows
+    enough = 1
+    while step.rows(enough) < rows:
+        enough *= 2
+    return bisect_left(range(enough), rows, lo=enough // 2, key=step.rows)
 
 
-def _parse_step(part: str, whole: str) -> Step:
-    match = _STEP.fullmatch(part)
-    if match is None:
-        msg = (
-            f"cannot read {part.strip()!r} in the defense {whole!r}; "
-            "write steps as name or name(key=value), joined by '|'."
-        )
-        raise ConfigurationError(msg)
-    parameters: dict[str, object] = {}
-    for item in filter(str.strip, (match["inner"] or "").split(",")):
-        pair = _PARAMETER.fullmatch(item)
-        if pair is None or pair["name"] in parameters:
-            fault = "names it twice" if pair else "is not key=value"
-            msg = f"cannot read {match[0].strip()!r} in the defense: {item.strip()!r} {fault}."
-            raise ConfigurationError(msg)
-        parameters[pair["name"]] = _parse_value(pair["value"])
-    return Step(_find_rule(match["name"]), parameters)
-
-
-def _parse_value(text: str) -> object:
-    if text in {"true", "false"}:
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text.strip("\"'")
-
-
-def _read_step(item: object) -> Step:
-    if isinstance(item, Step):
-        return item
-    if not isinstance(item, Mapping) or not isinstance(item.get("rule"), str):
-        msg = f'a step of a defense is a table like {{rule = "nnm"}}; got {item!r}.'
-        raise ConfigurationError(msg)
-    parameters = {str(name): value for name, value in item.items() if name != "rule"}
-    return Step(_find_rule(str(item["rule"])), parameters)
+def _group_weights(
+    weights: NDArray[np.float64] | None, mixing: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return the claim of each group: its members' claims as the rows were mixed."""
+    if weights is None:
+        return None
+    groups = [np.flatnonzero(shares) for shares in mixing]
+    # Members only: a claim of infinity must not reach the other groups as 0 · ∞. A group that
+    # has no finite claim leaves it to the rule to say what that is worth.
+    with np.errstate(over="ignore", invalid="ignore"):
+        claims = [
+            np.add.reduce(shares[group] * weights[group])
+            for shares, group in zip(mixing, groups, strict=True)
+        ]
+    return np.array(claims)
 
 
 def _find_rule(name: str) -> Spec:
@@ -319,9 +296,3 @@ def _find_rule(name: str) -> Spec:
     if name in AGGREGATORS:
         return find("aggregator", name)
     raise UnknownNameError("rule", name, [*PREAGGREGATORS, *AGGREGATORS])
-
-
-def _unknown_parameter(rule: str, name: str, known: Mapping[str, object]) -> Exception:
-    if known:
-        return UnknownNameError(f"parameter of {rule}", name, known)
-    return ConfigurationError(f"{rule} has no parameter {name!r}; it takes none. Leave it out.")

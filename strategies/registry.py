@@ -24,10 +24,25 @@ Kind = Literal["aggregator", "preaggregator", "scorer", "optimizer"]
 # Keyword arguments that the defense supplies; every other keyword is the user's parameter.
 SUPPLIED = frozenset({"byzantine", "weights", "state", "rng"})
 
-AGGREGATORS = ("krum", "mean", "median", "multi_krum", "trimmed_mean", "weighted_mean")
-PREAGGREGATORS = ("clip", "nnm")
+AGGREGATORS = (
+    "bulyan",
+    "caf",
+    "centered_clipping",
+    "dnc",
+    "geometric_median",
+    "krum",
+    "mda",
+    "mean",
+    "mean_around_median",
+    "median",
+    "multi_krum",
+    "smea",
+    "trimmed_mean",
+    "weighted_mean",
+)
+PREAGGREGATORS = ("arc", "bucketing", "clip", "nnm")
 SCORERS = ("cosine", "krum_distance", "norm")
-OPTIMIZERS: tuple[str, ...] = ()
+OPTIMIZERS = ("adam", "momentum", "sgd", "yogi")
 
 _TABLES: Mapping[Kind, tuple[str, ...]] = {
     "aggregator": AGGREGATORS,
@@ -49,11 +64,15 @@ class Spec:
         The pure function. Its keyword-only arguments named in ``SUPPLIED`` come from the
         defense, the others are parameters with their annotations and defaults.
     min_clients
-        f to the smallest n that the rule accepts.
+        f to the smallest n that the rule accepts; where a parameter matters, it is a further
+        argument of the same name.
     traits
         Which laws it claims: ``translation``, ``scale``, ``rotation``, ``containment``
         (within the honest range per coordinate for at most f liars), ``resilient`` (to f
         arbitrary rows) and ``rowwise`` (output row i is input row i, changed on its own).
+    rows
+        (n, **parameters) to how many rows a pre-aggregator makes of n, growing with n and
+        without bound; None where it makes n.
     kappa
         (n, f) to the resilience constant, or None where there is no proven one.
     complexity, reference
@@ -64,8 +83,9 @@ class Spec:
     name: str
     kind: Kind
     apply: Callable[..., Any]
-    min_clients: Callable[[int], int]
+    min_clients: Callable[..., int]
     traits: frozenset[str] = frozenset()
+    rows: Callable[..., int] | None = None
     kappa: Callable[[int, int], float] | None = None
     complexity: str
     reference: str
@@ -124,6 +144,6 @@ def available() -> dict[Kind, tuple[str, ...]]:
     """Return every name, by kind.
 
     >>> available()["preaggregator"]
-    ('clip', 'nnm')
+    ('arc', 'bucketing', 'clip', 'nnm')
     """
     return dict(_TABLES)

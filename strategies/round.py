@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.strategies.errors import QuickthornError
+from quickthorn.strategies.optimizer import Optimizer, build_optimizer
 from quickthorn.strategies.registry import SCORERS
 from quickthorn.strategies.scoring import score_updates
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from quickthorn.strategies.defense import Defense, State
     from quickthorn.strategies.updates import Array, Score, UpdateMatrix
+
+
+PLAIN = build_optimizer("sgd")  # the model moves by the aggregate itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,7 @@ class RoundOutcome:
     scores
         Every client on every signal.
     state
-        For the defense in the next round.
+        For the defense and the optimizer in the next round.
 
     """
 
@@ -55,10 +59,11 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     counters: Sequence[NDArray[np.int64]],
     quorum: int,
     scorers: Sequence[str] = SCORERS,
+    optimizer: Optimizer = PLAIN,
     state: Any = None,  # noqa: ANN401 - whatever the rules keep
     rng: np.random.Generator | None = None,
 ) -> RoundOutcome:
-    """Score the updates, aggregate them and apply the result to the model.
+    """Score the updates, aggregate them and move the model.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         range while fewer than half lie.
     quorum
         The fewest updates with which the model may move; never below ``defense.min_clients``.
+    optimizer
+        Turns the aggregate into a step of the model; by default that is the aggregate.
     scorers, state, rng
         As in ``score_updates`` and ``Defense.aggregate``.
 
@@ -103,10 +110,11 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         return RoundOutcome(None, None, reason, None, scores, state)
     try:
         aggregate = defense.aggregate(matrix, state=state, rng=rng)
+        step, kept = optimizer.move(aggregate.vector, aggregate.state)
     except QuickthornError as error:  # a parameter that does not fit so few clients, say
         return RoundOutcome(None, None, str(error), None, scores, state)
     with np.errstate(over="ignore", invalid="ignore"):
-        moved = weights + aggregate.vector
+        moved = weights + step
     if not np.isfinite(moved).all():
         reason = f"{defense} made a model with NaN or infinity out of {n} updates"
         return RoundOutcome(None, None, reason, None, scores, state)
@@ -117,7 +125,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         "",
         None if influence is None else dict(zip(matrix.clients, influence.tolist(), strict=True)),
         scores,
-        aggregate.state,
+        kept,
     )
 
 

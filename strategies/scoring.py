@@ -45,6 +45,9 @@ _MAD_TO_SIGMA = 1.4826
 
 _SUBJECT = "update "
 
+# Beyond a thousand times the median the figure says nothing more.
+LARGEST_RATIO = 1000.0
+
 
 @dataclass(frozen=True, eq=False)
 class Signal:
@@ -72,6 +75,18 @@ class Signal:
     two_sided: bool
     resolution: float
     words: str
+
+
+def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) sizes in medians, at most 1000; where the median is 0, the others are 1000.
+
+    >>> ratios_to_median(np.array([1.0, 2.0, 4.0])), ratios_to_median(np.array([0.0, 0.0, 3.0]))
+    (array([0.5, 1. , 2. ]), array([   1.,    1., 1000.]))
+    """
+    typical = float(np.median(sizes))
+    if typical == 0:
+        return np.where(sizes > 0, LARGEST_RATIO, 1.0)
+    return np.minimum(sizes / typical, LARGEST_RATIO)
 
 
 def score_updates(

@@ -107,6 +107,8 @@ def describe_type(hint: Any) -> str:  # noqa: ANN401 - a type hint
         return " or ".join(describe_type(choice) for choice in typing.get_args(hint))
     if origin is Literal:
         return " or ".join(map(repr, typing.get_args(hint)))
+    if origin in {tuple, dict}:
+        return "a list" if origin is tuple else "a table"
     names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
     return names.get(hint, "nothing" if hint is type(None) else str(hint))
 
@@ -129,6 +131,8 @@ def _check_scalar(value: object, hint: Any, where: str) -> object:  # noqa: ANN4
         if math.isfinite(value):
             return float(value)
         raise _wrong(value, "a finite number", where)
+    if hint is object:
+        return value
     if isinstance(value, hint) and not (isinstance(value, bool) and hint is not bool):
         return value
     raise _wrong(value, describe_type(hint), where)

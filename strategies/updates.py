@@ -144,7 +144,8 @@ class UpdateMatrix:
     Attributes
     ----------
     values
-        (n, d) float32 or float64, finite, read-only.
+        (n, d) float32 or float64, finite; a read-only view of the array that was given,
+        which its owner must leave alone.
     clients
         The n client ids, strictly ascending: ties and float sums then have one order.
     weights
@@ -174,17 +175,27 @@ class UpdateMatrix:
         """
         check_values(self.values)
         if len(self.clients) != len(self.values):
-            msg = f"{len(self.values)} rows for {len(self.clients)} clients; need one row each."
+            msg = f"{len(self.values)} rows need as many client ids; got {self.clients!r}."
             raise UpdateError(msg)
         if any(a >= b for a, b in zip(self.clients, self.clients[1:], strict=False)):
             msg = "client ids must be unique and ascending; use UpdateMatrix.of to sort them."
             raise UpdateError(msg)
-        self.values.flags.writeable = False
+        if self.weights is not None and np.shape(self.weights) != (len(self.values),):
+            got = np.shape(self.weights)
+            msg = f"weights must be one number per row, shape ({len(self.values)},); got {got}."
+            raise UpdateError(msg)
+        # A view of our own: the caller's array stays as writable as it was.
+        values = self.values.view()
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
 
     @classmethod
     def of(cls, rows: Mapping[str, Array]) -> UpdateMatrix:
         """Stack ``rows``, client id to update (d,), in the order of the ids."""
         clients = tuple(sorted(rows))
+        if len({np.shape(row) for row in rows.values()}) != 1:
+            msg = "the rows of a matrix need one length, and there must be one; got "
+            raise UpdateError(msg + f"{sorted({np.shape(row) for row in rows.values()})}.")
         return cls(np.stack([rows[client] for client in clients]), clients)
 
 
@@ -329,10 +340,16 @@ def check_values(values: object) -> None:
     if values.dtype not in (np.float32, np.float64):
         msg = f"updates must be float32 or float64; got {values.dtype}. Convert them first."
         raise UpdateError(msg)
-    bad = [str(row) for row, update in enumerate(values) if not np.isfinite(update).all()]
+    bad = [str(row) for row, update in enumerate(values) if not _is_finite(update)]
     if bad:
         msg = (
             f"rows {', '.join(bad)} hold NaN or infinity; leave those clients out "
             "(the server's admission does) and record why."
         )
         raise UpdateError(msg)
+
+
+def _is_finite(row: Array) -> bool:
+    # NaN and infinity survive in a sum, which needs no memory; a finite row may overflow it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(row.sum()) or np.isfinite(row).all())

@@ -151,7 +151,7 @@ MULTI_KRUM_SPEC = Spec(
     name="multi_krum",
     kind="aggregator",
     apply=multi_krum,
-    min_clients=lambda byzantine: 2 * byzantine + 3,
+    min_clients=lambda byzantine, select=None: max(2 * byzantine + 3, (select or 0) + byzantine),
     traits=_TRAITS,
     kappa=kappa,
     complexity="O(n² d)",

@@ -12,6 +12,11 @@ from quickthorn.strategies.kernels.rows import sum_rows
 if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
 
+# Below this many elements loading the compiled form costs more than numpy's sort, and above
+# this many rows its comparators, which grow as n log² n, do.
+_SMALL = 1 << 18
+_MANY_ROWS = 2048
+
 
 def middle_mean(values: Array, trim: int) -> Array:
     """Return per column the mean of the values left after dropping ``trim`` at each end.
@@ -28,9 +33,26 @@ def middle_mean(values: Array, trim: int) -> Array:
     -------
     Array
         (d,) of the dtype of ``values``; the mean is accumulated in float64 in sorted order,
-        so that the result depends neither on the order of the rows nor on the block size.
+        so that the result depends neither on the order of the rows nor on the block size,
+        nor on which of the two forms computed it.
 
     """
+    n, d = values.shape
+    if n * d < _SMALL or n > _MANY_ROWS:
+        return sorted_mean(values, trim)
+    # Imported on use: numba takes half a second, which small matrices do not win back.
+    from quickthorn.strategies.kernels.sorting import network_mean  # noqa: PLC0415 - above
+
+    means = network_mean(values, trim)
+    if values.dtype == np.float64:
+        huge = ~np.isfinite(means)
+        if huge.any():
+            means[huge] = sorted_mean(values[:, huge], trim)
+    return means
+
+
+def sorted_mean(values: Array, trim: int) -> Array:
+    """Return what ``middle_mean`` does, by numpy's sort."""
     n, d = values.shape
     result = np.empty(d, values.dtype)
     for block in column_blocks(n, d):

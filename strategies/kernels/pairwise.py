@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,55 @@ def squared_distances(values: Array) -> NDArray[np.float64]:
         units of a power of two: the distances of one matrix compare with each other.
 
     """
+    return _distances(gram(values, _exponent(values)))
+
+
+@dataclass(frozen=True, eq=False)
+class CentralGram:
+    """The inner products of rows about a central one.
+
+    Attributes
+    ----------
+    products
+        (n, n), symmetric, in the units of ``squared_distances``.
+    near
+        (n,) False for a row whose square overflows; its products are zero.
+    rounding
+        (n,) how much of ``products[i, i]`` may be rounding, at the least.
+
+    """
+
+    products: NDArray[np.float64]
+    near: NDArray[np.bool_]
+    rounding: NDArray[np.float64]
+
+
+def central_gram(values: Array) -> CentralGram:
+    """Return the inner products of the rows about the most central row.
+
+    The origin is the row whose distance to its n/2-th nearest row is the smallest: close to
+    the honest rows while fewer than half lie, so that the products between honest rows are
+    as exact as those rows allow, however far away the others are.
+
+    Parameters
+    ----------
+    values
+        (n, d) float32 or float64 deltas.
+
+    """
     products = gram(values, _exponent(values))
+    reach = np.sort(_distances(products), axis=1)[:, len(values) // 2]
+    center = int(np.argmin(reach))
+    with np.errstate(over="ignore", invalid="ignore"):
+        central = products - products[center] - products[:, [center]] + products[center, center]
+    near = np.isfinite(np.diag(central))
+    central[~near] = central[:, ~near] = 0.0
+    central[center] = central[:, center] = 0.0
+    rounding = 8 * np.finfo(np.float64).eps * (np.diag(products) + products[center, center])
+    return CentralGram(central, near, np.where(near, rounding, 0.0))
+
+
+def _distances(products: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.diag(products)
     with np.errstate(over="ignore", invalid="ignore"):
         distances = norms[:, None] + norms[None, :] - 2.0 * products

@@ -40,9 +40,9 @@ def sum_rows(rows: Array) -> NDArray[np.float64]:
     ``np.sum`` chooses its order by the shape and the memory layout; this order is fixed, so
     that a coordinate has the same bits in any block. A sum that overflows is infinite.
     """
-    total: NDArray[np.float64] = rows[0].astype(np.float64)
+    total: NDArray[np.float64] = np.zeros(rows.shape[1:])
     with np.errstate(over="ignore", invalid="ignore"):
-        for row in rows[1:]:
+        for row in rows:
             total += row
     return total
 

@@ -14,6 +14,8 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Mixed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quickthorn.strategies.updates import Array
 
 
@@ -59,6 +61,11 @@ def clip(values: Array, *, radius: float | Literal["median"] = "median") -> Mixe
         raise ConfigurationError(msg)
     norms = row_norms(values)
     limit = median(norms[:, None]).vector.item() if radius == "median" else radius
+    return Mixed(shorten(values, norms, limit))
+
+
+def shorten(values: Array, norms: NDArray[np.float64], limit: float) -> Array:
+    """Return new (n, d) rows, each of those with a norm above ``limit`` scaled down to it."""
     factors = np.ones(len(values))
     longer = norms > limit
     # A norm beyond float64 has no factor; nothing of such a row is left.
@@ -66,7 +73,7 @@ def clip(values: Array, *, radius: float | Literal["median"] = "median") -> Mixe
     clipped = np.empty_like(values)
     for block in column_blocks(*values.shape):
         clipped[:, block] = values[:, block] * factors[:, None]
-    return Mixed(clipped)
+    return clipped
 
 
 SPEC = Spec(

@@ -8,7 +8,7 @@ import numpy as np
 
 from quickthorn.strategies.aggregators.krum import krum_scores
 from quickthorn.strategies.registry import Spec
-from quickthorn.strategies.scoring import Signal
+from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
 
 if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
@@ -45,10 +45,10 @@ def krum_distance(values: Array, *, byzantine: int) -> Signal:
     distances = np.sqrt(krum_scores(values, byzantine))
     # An update whose squares overflow is infinitely far; a large number keeps figures finite.
     distances = np.minimum(distances, np.finfo(np.float64).max)
-    ratios = distances / (float(np.median(distances)) or 1.0)
+    ratios = ratios_to_median(distances)
     return Signal(
         values=ratios,
-        position=np.log(np.maximum(ratios, np.finfo(np.float64).tiny)),
+        position=np.log(np.maximum(ratios, 1 / LARGEST_RATIO)),
         two_sided=False,
         resolution=0.2,  # nobody stands out by a distance of up to twice the median
         words=(

@@ -8,7 +8,7 @@ import numpy as np
 
 from quickthorn.strategies.kernels.rows import row_norms
 from quickthorn.strategies.registry import Spec
-from quickthorn.strategies.scoring import Signal
+from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
 
 if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
@@ -41,12 +41,10 @@ def norm(values: Array) -> Signal:
     Sun et al., "Can You Really Backdoor Federated Learning?", arXiv:1911.07963, section 3.
 
     """
-    norms = row_norms(values)
-    typical = float(np.median(norms)) or 1.0
-    ratios = norms / typical
+    ratios = ratios_to_median(row_norms(values))
     return Signal(
         values=ratios,
-        position=np.log(np.maximum(ratios, np.finfo(np.float64).tiny)),
+        position=np.log(np.maximum(ratios, 1 / LARGEST_RATIO)),
         two_sided=True,
         resolution=0.2,  # nobody stands out by a length of half to twice the median
         words="is {value:.3g} times as long as the median (the others {low:.2f} to {high:.2f})",

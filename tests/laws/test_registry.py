@@ -10,7 +10,7 @@ import pytest
 
 import quickthorn.strategies
 from quickthorn.strategies import Spec, available, find
-from tests.naive import PRE_TWINS, TWINS
+from tests.naive import OPTIMIZER_TWINS, PRE_TWINS, TWINS
 
 ALL_SPECS = [find(kind, name) for kind, names in available().items() for name in names]
 ROOM = Path(quickthorn.strategies.__file__).parent
@@ -29,7 +29,8 @@ def test_the_spec_is_documented(spec: Spec) -> None:
     assert -1 not in positions, f"{spec.name} lacks one of {SECTIONS}"
     assert positions == sorted(positions)
     section = doc[positions[0] : positions[1]]
-    for name in ("values", *spec.supplied - {"state"}, *spec.parameters):
+    first = next(iter(inspect.signature(spec.apply).parameters))
+    for name in (first, *spec.supplied - {"state"}, *spec.parameters):
         assert f"\n{name}\n    " in section, f"{spec.name} does not document {name}"
     assert ">>> " in doc[positions[2] : positions[3]]
 
@@ -68,3 +69,4 @@ def test_every_table_is_sorted_and_every_rule_has_its_twin() -> None:
         assert list(names) == sorted(set(names))
     assert set(TWINS) == set(available()["aggregator"])
     assert set(PRE_TWINS) == set(available()["preaggregator"])
+    assert set(OPTIMIZER_TWINS) == set(available()["optimizer"])

@@ -1,6 +1,7 @@
 """Slow, obvious twins of every rule and kernel: Python loops over floats, straight from the paper.
 
-``TWINS`` and ``PRE_TWINS`` are read by the laws: a registered rule without a twin fails.
+``TWINS``, ``PRE_TWINS`` and ``OPTIMIZER_TWINS`` are read by the laws: a registered rule without
+a twin fails.
 Rows are lists of Python floats, so a float32 cohort is computed here in float64; distances,
 on which choices hang, are exact integers.
 """
@@ -16,17 +17,47 @@ from tests.naive.aggregators import (
     trimmed_mean,
     weighted_mean,
 )
+from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
-from tests.naive.preaggregators import clip, nnm
+from tests.naive.optimizers import adam, momentum, sgd, yogi
+from tests.naive.preaggregators import arc, bucketing, clip, nnm
+from tests.naive.subsets import (
+    bulyan,
+    caf,
+    geometric_median,
+    mda,
+    mean_around_median,
+    smea,
+)
 
 TWINS: dict[str, Callable[..., list[float]]] = {
+    "bulyan": bulyan,
+    "caf": caf,
+    "centered_clipping": centered_clipping,
+    "dnc": dnc,
+    "geometric_median": geometric_median,
     "krum": krum,
+    "mda": mda,
     "mean": mean,
+    "mean_around_median": mean_around_median,
     "median": median,
     "multi_krum": multi_krum,
+    "smea": smea,
     "trimmed_mean": trimmed_mean,
     "weighted_mean": weighted_mean,
 }
-PRE_TWINS: dict[str, Callable[..., Rows]] = {"clip": clip, "nnm": nnm}
+PRE_TWINS: dict[str, Callable[..., Rows]] = {
+    "arc": arc,
+    "bucketing": bucketing,
+    "clip": clip,
+    "nnm": nnm,
+}
 
-__all__ = ["PRE_TWINS", "TWINS", "krum_scores", "norms", "squared_distances"]
+OPTIMIZER_TWINS: dict[str, Callable[..., list[list[float]]]] = {
+    "adam": adam,
+    "momentum": momentum,
+    "sgd": sgd,
+    "yogi": yogi,
+}
+
+__all__ = ["OPTIMIZER_TWINS", "PRE_TWINS", "TWINS", "krum_scores", "norms", "squared_distances"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.naive.aggregators import mean
 from tests.naive.kernels import Rows, norms, squared_distance
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def clip(rows: Rows, *, radius: float | str = "median") -> Rows:
@@ -14,6 +19,23 @@ def clip(rows: Rows, *, radius: float | str = "median") -> Rows:
     for row, length in zip(rows, lengths, strict=True):
         clipped.append([x * (limit / length) for x in row] if length > limit else list(row))
     return clipped
+
+
+def arc(rows: Rows, *, byzantine: int) -> Rows:
+    """Shorten the ⌊2 (f/n)(n − f)⌋ longest rows to the length of the next one."""
+    shortened = (2 * byzantine * (len(rows) - byzantine)) // len(rows)
+    lengths = sorted(norms(rows), reverse=True)
+    return clip(rows, radius=lengths[shortened])
+
+
+def bucketing(rows: Rows, *, rng: np.random.Generator, size: int = 2) -> Rows:
+    """Draw an order, cut it into runs of ``size``, average each run."""
+    waiting = [rows[i] for i in rng.permutation(len(rows))]
+    buckets = []
+    while waiting:
+        buckets.append(mean(waiting[:size]))
+        waiting = waiting[size:]
+    return buckets
 
 
 def nnm(rows: Rows, *, byzantine: int) -> Rows:

@@ -11,10 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quickthorn.strategies import Defense, Step, UpdateMatrix, available, build, find
-from quickthorn.strategies.errors import ConfigurationError, UnknownNameError, UpdateError
+from quickthorn.strategies.errors import (
+    ConfigurationError,
+    TooFewClientsError,
+    UnknownNameError,
+    UpdateError,
+)
 
 PRE = st.sampled_from(
-    ["nnm", "clip", "clip(radius=median)", "clip(radius=2.5)", "clip(radius=1e-07)"]
+    [
+        "arc",
+        "bucketing",
+        "bucketing(size=3)",
+        "nnm",
+        "clip",
+        "clip(radius=median)",
+        "clip(radius=2.5)",
+        "clip(radius=1e-07)",
+    ]
 )
 LAST = st.sampled_from(
     [*available()["aggregator"], "multi_krum(select=3)", "weighted_mean(cap=1.5)"]
@@ -70,7 +84,7 @@ def test_a_number_is_a_float_where_the_rule_wants_one() -> None:
         ("nmm | median", "unknown rule 'nmm'; did you mean 'nnm'"),
         ("clip(radus=2) | median", "parameter of clip 'radus'; did you mean 'radius'"),
         ("multi_krum(selec=2)", "did you mean 'select'"),
-        ("zzz", r"unknown rule 'zzz'\. Known: clip, krum"),
+        ("zzz", r"unknown rule 'zzz'\. Known: arc, bucketing, "),
     ],
 )
 def test_a_near_miss_is_named(text: str, near: str) -> None:
@@ -128,16 +142,28 @@ def test_a_missing_parameter_is_named() -> None:
         Step(owing)
 
 
-@pytest.mark.parametrize("select", [0, -1, 6])
-def test_select_outside_the_cohort_is_refused(select: int) -> None:
-    with pytest.raises(ConfigurationError, match="from 1 to n - f = 5"):
-        build(f"multi_krum(select={select})", byzantine=1).aggregate(np.ones((6, 1)))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("multi_krum(select=0)", "multi_krum needs select from 1 to n - f = 4; got 0"),
+        ("multi_krum(select=-1)", "multi_krum needs select from 1 to n - f = 4; got -1"),
+        ("clip(radius=0) | mean", "radius of clip must be above 0"),
+        ("nnm | clip(radius=-1.0) | mean", "radius of clip must be above 0"),
+        ("weighted_mean(cap=0.5)", "cap of weighted_mean must be at least 1"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused_before_any_round(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        build(text, byzantine=1)
 
 
-@pytest.mark.parametrize("radius", [0, -1.0])
-def test_a_radius_must_be_positive(radius: float) -> None:
-    with pytest.raises(ConfigurationError, match="radius of clip must be above 0"):
-        build(f"clip(radius={radius}) | mean", byzantine=0).aggregate(np.ones((3, 1)))
+def test_the_smallest_cohort_depends_on_the_parameters() -> None:
+    defense = build("multi_krum(select=9)", byzantine=1)
+    assert defense.min_clients == 10
+    assert defense.aggregate(np.ones((10, 2))).vector == pytest.approx([1.0, 1.0])
+    with pytest.raises(TooFewClientsError, match="multi_krum needs n >= 10 clients"):
+        defense.aggregate(np.ones((9, 2)))
+    assert build("bucketing(size=2) | multi_krum(select=9)", byzantine=1).min_clients == 19
 
 
 def test_weights_are_asked_for_by_the_rule_that_needs_them() -> None:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from quickthorn.strategies import build
+from quickthorn.strategies.aggregators.bulyan import bulyan_picks
 from quickthorn.strategies.aggregators.krum import krum_scores
 from quickthorn.strategies.errors import TooFewClientsError
 from quickthorn.strategies.kernels.pairwise import squared_distances
+from quickthorn.strategies.preaggregators.arc import arc
+from quickthorn.strategies.preaggregators.bucketing import bucketing
 
 
 def column(*values: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -104,3 +107,160 @@ def test_the_robust_rules_ignore_claimed_sample_counts() -> None:
         plain = defense.aggregate(rows).vector
         claimed = defense.aggregate(rows, weights=np.array([1e12, *[1.0] * 8])).vector
         assert plain.tolist() == claimed.tolist()
+
+
+def test_bucketing_neither_duplicates_nor_loses_a_client() -> None:
+    """``random.shuffle`` on a two-dimensional array swaps views: rows come twice or never."""
+    for seed in range(20):
+        mixed = bucketing(np.eye(10), rng=np.random.default_rng(seed), size=3)
+        assert mixed.mixing is not None
+        assert (np.count_nonzero(mixed.mixing, axis=0) == 1).all()
+        assert np.sort(np.count_nonzero(mixed.values, axis=1)).tolist() == [1, 3, 3, 3]
+
+
+def test_bucketing_draws_lots_and_does_not_group_neighbors() -> None:
+    meetings = {
+        bucketing(np.eye(8), rng=np.random.default_rng(seed)).values.tobytes() for seed in range(10)
+    }
+    assert len(meetings) == 10
+
+
+def test_bucketing_leaves_f_and_counts_buckets_for_the_rule_behind_it() -> None:
+    defense = build("bucketing | krum", byzantine=2)
+    assert defense.min_clients == 13
+    with pytest.raises(TooFewClientsError, match="needs n >= 13"):
+        defense.aggregate(np.ones((12, 1)))
+
+
+def test_arc_leaves_the_callers_rows_alone() -> None:
+    rows = np.array([[1.0], [2.0], [3.0], [100.0]])
+    before = rows.copy()
+    assert build("arc | mean", byzantine=1).aggregate(rows).vector == (1 + 2 + 3 + 3) / 4
+    assert (rows == before).all()
+
+
+def test_arc_clips_as_many_as_the_formula_says_and_not_f() -> None:
+    rows = np.arange(1.0, 11.0)[:, None]  # n = 10, f = 3: floor(2 · 0.3 · 7) = 4
+    assert arc(rows, byzantine=3).values.ravel().tolist() == [1, 2, 3, 4, 5, 6, 6, 6, 6, 6]
+
+
+def test_centered_clipping_begins_at_the_previous_aggregate_and_not_at_a_client() -> None:
+    rows = column(10.0, 10.0, -1e9)
+    state = {"0:centered_clipping": {"center": np.array([9.0])}}
+    for order in ([0, 1, 2], [2, 0, 1]):
+        defense = build("centered_clipping(radius=1)", byzantine=1)
+        assert defense.aggregate(rows[order], state=state).vector == pytest.approx(9 + 1 / 3)
+        assert defense.aggregate(rows[order]).vector == pytest.approx(1 / 3)
+
+
+def test_a_trial_run_of_centered_clipping_does_not_advance_its_history() -> None:
+    """With the history in an object, an attack that tries the rule out changes the next round."""
+    defense = build("centered_clipping(radius=1)", byzantine=1)
+    state = defense.aggregate(column(1.0, 2.0, 3.0)).state
+    expected = defense.aggregate(column(4.0, 5.0, 6.0), state=state).vector
+    defense.aggregate(column(1e9, -7.0, 0.0), state=state)
+    assert defense.aggregate(column(4.0, 5.0, 6.0), state=state).vector == expected
+
+
+def test_dnc_averages_all_coordinates_and_not_the_drawn_ones() -> None:
+    rows = np.random.default_rng(0).normal(size=(9, 50))
+    outcome = build("dnc(dimensions=4)", byzantine=2).aggregate(rows)
+    assert outcome.influence is not None
+    np.testing.assert_allclose(outcome.vector, outcome.influence @ rows)
+    assert np.count_nonzero(outcome.vector) == 50
+
+
+def test_dnc_draws_other_coordinates_in_every_iteration() -> None:
+    """Each of nine liars shows in a coordinate of its own: one draw finds one of them."""
+    rows = np.random.default_rng(0).normal(size=(30, 9)) * 1e-3
+    rows[np.arange(9), np.arange(9)] = 100.0
+    outcome = build("dnc(dimensions=1, iterations=100)", byzantine=1).aggregate(rows)
+    assert outcome.influence is not None
+    assert np.flatnonzero(outcome.influence).tolist() == list(range(9, 30))
+
+
+def test_dnc_has_someone_left_where_its_iterations_drop_everybody() -> None:
+    rows = np.eye(5) * np.arange(1.0, 6.0)
+    outcome = build("dnc(dimensions=1, iterations=100)", byzantine=1).aggregate(rows)
+    assert outcome.influence is not None
+    assert outcome.influence.sum() == pytest.approx(1.0)
+    assert np.isfinite(outcome.vector).all()
+
+
+def test_bulyan_scores_anew_after_every_pick() -> None:
+    """The best θ scores of one Krum are other rows than θ Krums one after the other."""
+    rows = column(-1.3, -2.3, 0.1, -0.2, 2.5, -0.6, -0.1, 1.4, 0.9, -1.7, 2.0)
+    distances = squared_distances(rows)
+    once = np.argsort(krum_scores(rows, 2), kind="stable")[:7]
+    assert set(bulyan_picks(distances, 2)) != set(once)
+
+
+def test_bulyan_averages_around_the_median_and_not_all_that_it_picked() -> None:
+    """β = θ − 2f: neither θ, which is a plain mean of the picks, nor θ − 2f − 1."""
+    rows = column(0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # n = 7, f = 1: θ = 5, β = 3
+    picks = np.sort(rows[bulyan_picks(squared_distances(rows), 1), 0])
+    assert picks.tolist() == [0.0, 1.0, 2.0, 4.0, 8.0]
+    assert build("bulyan", byzantine=1).aggregate(rows).vector == (0.0 + 1.0 + 2.0) / 3
+
+
+def test_bulyan_numbers_rows_as_they_were_before_any_was_taken_out() -> None:
+    rows = np.random.default_rng(5).normal(size=(15, 2))
+    for byzantine in (0, 1, 3):
+        picks = bulyan_picks(squared_distances(rows), byzantine)
+        assert len(set(picks.tolist())) == 15 - 2 * byzantine
+        assert picks.max() < 15
+
+
+def test_bulyan_refuses_fewer_than_4_f_plus_3() -> None:
+    with pytest.raises(TooFewClientsError, match="bulyan needs n >= 11"):
+        build("bulyan", byzantine=2).aggregate(np.ones((10, 1)))
+
+
+@pytest.mark.parametrize("rule", ["smea", "caf"])
+def test_eigenvectors_are_exact_and_need_no_luck(rule: str) -> None:
+    """One power step from a random start finds the clear subset in one run of six."""
+    rows = np.random.default_rng(0).normal(size=(9, 5))
+    rows[2] += 30.0
+    rows[6, 0] -= 40.0
+    for seed in range(6):
+        np.random.seed(seed)  # noqa: NPY002 - the global generator that it must not use
+        before = str(np.random.get_state())  # noqa: NPY002 - the same
+        influence = build(rule, byzantine=2).aggregate(rows).influence
+        assert influence is not None
+        assert np.flatnonzero(influence < 1e-9).tolist() == [2, 6]
+        assert before == str(np.random.get_state())  # noqa: NPY002 - the same
+
+
+def test_the_filter_measures_the_rows_that_are_left_and_stops() -> None:
+    """The largest τ of a row already silenced would make every step smaller than the last."""
+    rows = np.concatenate([np.random.default_rng(1).normal(size=(8, 2)), [[1e8, 0.0], [0.0, 1e4]]])
+    influence = build("caf", byzantine=2).aggregate(rows).influence
+    assert influence is not None
+    assert influence[8:].tolist() == [0.0, 0.0]
+    assert np.count_nonzero(influence[:8]) >= 6
+
+
+def test_the_geometric_median_converges_and_does_not_stop_after_three_steps() -> None:
+    """4 of 10 rows at 1e6: three steps from zero end 129 away."""
+    rows = np.random.default_rng(0).normal(size=(10, 5))
+    rows[:4] = 1e6
+    vector = build("geometric_median", byzantine=4).aggregate(rows).vector
+    units = (rows - vector) / np.linalg.norm(rows - vector, axis=1)[:, None]
+    assert np.linalg.norm(units.sum(axis=0)) < 1e-9
+    assert np.linalg.norm(vector) < 10.0
+
+
+@pytest.mark.parametrize("unit", [2.0**-60, 1.0, 2.0**60])
+def test_the_geometric_median_smooths_relative_to_the_data(unit: float) -> None:
+    """An absolute ν = 0.1 makes small updates a plain mean."""
+    rows = np.random.default_rng(0).normal(size=(9, 3))
+    rows[0] = 1e4
+    once = build("geometric_median", byzantine=2).aggregate(rows).vector
+    scaled = build("geometric_median", byzantine=2).aggregate(rows * unit).vector
+    np.testing.assert_allclose(scaled / unit, once, rtol=1e-12)
+
+
+def test_the_mean_around_the_median_takes_the_middle_of_an_even_number() -> None:
+    """Around the lower of the two middles (torch.median) it would average 0, 1 and 4."""
+    rows = column(0.0, 1.0, 4.0, 4.5)
+    assert build("mean_around_median", byzantine=1).aggregate(rows).vector == (1 + 4 + 4.5) / 3

@@ -139,3 +139,14 @@ def test_no_finite_updates_make_a_score_that_the_record_refuses(rows: np.ndarray
     # SQLite stores NaN as NULL, and the column is NOT NULL.
     assert not any(math.isnan(score.value) or math.isnan(score.z) for score in scores)
     assert len({score.client for score in scores}) == len(rows)
+
+
+def test_one_that_differs_where_all_others_agree_has_a_finite_score_and_a_true_sentence() -> None:
+    rows = np.zeros((6, 3))
+    rows[4] = 2.0
+
+    found = [s for s in score_updates(matrix(rows), byzantine=1) if s.client == "c04"]
+
+    assert {s.signal for s in found if s.reason} == {"norm", "krum_distance"}
+    assert all(s.z < 40 for s in found)
+    assert all("1e+03 times" in s.reason for s in found if s.reason)

@@ -104,7 +104,7 @@ def test_ids_must_ascend(clients: tuple[str, str]) -> None:
 
 
 def test_one_row_per_client() -> None:
-    with pytest.raises(UpdateError, match="2 rows for 1 clients"):
+    with pytest.raises(UpdateError, match="2 rows need as many client ids"):
         UpdateMatrix(np.ones((2, 1)), ("a",))
 
 
@@ -148,3 +148,20 @@ def test_the_builder_never_holds_a_second_matrix() -> None:
 def test_a_builder_without_a_kept_row_has_no_matrix() -> None:
     with pytest.raises(UpdateError, match=r"shape \(0, 2\)"):
         MatrixBuilder(["a"], size=2, dtype=np.dtype("f4")).finish()
+
+
+def test_a_matrix_does_not_lock_the_array_that_it_was_given() -> None:
+    values = np.ones((2, 3))
+    matrix = UpdateMatrix(values, ("a", "b"))
+    values[0, 0] = 2.0
+    with pytest.raises(ValueError, match="read-only"):
+        matrix.values[0, 0] = 3.0
+
+
+def test_rows_that_make_no_matrix_and_weights_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UpdateError, match="need one length"):
+        UpdateMatrix.of({})
+    with pytest.raises(UpdateError, match="need one length"):
+        UpdateMatrix.of({"a": np.ones(2), "b": np.ones(3)})
+    with pytest.raises(UpdateError, match=r"shape \(2,\); got \(3,\)"):
+        UpdateMatrix(np.ones((2, 3)), ("a", "b"), np.ones(3))

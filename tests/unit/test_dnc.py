@@ -1,0 +1,59 @@
+"""DnC: its parameters against the twin, the draw of coordinates, who is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quickthorn.strategies import build
+from quickthorn.strategies.aggregators.dnc import dnc, outlier_scores
+from quickthorn.strategies.errors import ConfigurationError
+from tests.naive import TWINS
+from tests.naive.history import projections
+
+VALUES = np.random.default_rng(5).normal(size=(12, 30)) + np.linspace(0, 1, 12)[:, None] ** 3
+
+
+@pytest.mark.parametrize("dimensions", [5, 29, 30, 10_000])
+@pytest.mark.parametrize(("iterations", "multiple"), [(1, 1.0), (3, 1.0), (5, 1.5), (5, 3.0)])
+def test_parameters_mean_what_the_twin_says(
+    iterations: int, multiple: float, dimensions: int
+) -> None:
+    given = {"iterations": iterations, "multiple": multiple, "dimensions": dimensions}
+    found = dnc(VALUES, byzantine=2, rng=np.random.default_rng(9), **given)  # type: ignore[arg-type]  # int and float
+    expected = TWINS["dnc"](VALUES.tolist(), byzantine=2, rng=np.random.default_rng(9), **given)
+    np.testing.assert_allclose(found.vector, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
+def test_the_scores_are_the_squared_projections(size: float) -> None:
+    np.testing.assert_allclose(
+        outlier_scores(VALUES * size), projections(VALUES.tolist()), rtol=1e-9
+    )
+    assert outlier_scores(np.zeros((3, 2))).tolist() == [0.0] * 3
+
+
+def test_without_liars_everybody_is_averaged() -> None:
+    influence = build("dnc(iterations=5, dimensions=3)", byzantine=0).aggregate(VALUES).influence
+    assert influence is not None
+    np.testing.assert_allclose(influence, 1 / 12)
+
+
+def test_ties_drop_the_larger_client_id() -> None:
+    influence = build("dnc", byzantine=2).aggregate(np.zeros((6, 2))).influence
+    assert influence is not None
+    assert influence.tolist() == [0.25] * 4 + [0.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("iterations=0", "iterations of dnc must be at least 1; got 0"),
+        ("dimensions=0", "dimensions of dnc must be at least 1; got 0"),
+        ("multiple=0", "must be above 0 and drop fewer than n=5 clients; got 0.0"),
+        ("multiple=6", "got 6.0, which drops 12 for byzantine=2"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        build(f"dnc({text})", byzantine=2).aggregate(VALUES)
