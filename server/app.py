@@ -46,6 +46,7 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
     strategy = RobustStrategy(
         server.defense,
         byzantine=server.byzantine,
+        optimizer=server.optimizer,
         run_dir=server.run_dir or None,
         fraction_train=server.fraction_train,
         fraction_evaluate=server.fraction_evaluate,
@@ -99,7 +100,8 @@ def _evaluation(
 ) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
     if not settings.server.evaluate:
         return None
-    judge = resolve(settings.server.evaluate)(settings.client)
+    folder = [settings.server.data_dir] if settings.server.data_dir else []
+    judge = resolve(settings.server.evaluate)(settings.client, *folder)
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
         return MetricRecord(judge(number, to_model(arrays)))

@@ -25,8 +25,10 @@ def connected(grid: Grid, names: Mapping[str, str]) -> list[Participant]:
     """Return the connected clients, in the order of their ids.
 
     A client's id is ``key:`` and the first digits of the SHA-256 of its SuperNode's public
-    key, which outlives restarts and the SuperLink's database; without a key it is ``node:``
-    and Flower's node id. ``names`` maps either form to an organization's name.
+    key. With SuperNode authentication that is durable: it outlives restarts and the
+    SuperLink's database. Without it, Flower makes a new key at each start, and the id lasts
+    as long as the process. Where a grid gives no key, the id is ``node:`` and Flower's node
+    id. ``names`` maps either form to an organization's name.
     """
     found = []
     for node in grid.get_nodes():

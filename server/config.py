@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quickthorn.server.limits import check_limits
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.optimizer import build_optimizer
 from quickthorn.strategies.settings import read_settings
 from quickthorn.strategies.wire import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_CLIENT_ID = re.compile(r"key:[0-9a-f]{16}|node:[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,24 @@ class ServerSettings:
     evaluate
         ``module:function`` that is called with the ``ClientSettings`` and returns a function
         (round, model) to metrics; empty for no evaluation at the server.
+    data_dir
+        Folder of a data set that is not bundled, handed to ``evaluate`` as a second argument.
     rounds, round_timeout
         How many rounds, and the seconds that each phase of one may take.
+    optimizer
+        As for ``RobustStrategy``, as text.
     fraction_train, fraction_evaluate, quorum, min_available_clients, patience, seed, run_dir
-        As for ``RobustStrategy``; 0 (or empty) stands for its default.
+        As for ``RobustStrategy``; a quorum or ``min_available_clients`` of 0 and an empty
+        ``run_dir`` stand for its default. Evaluation at the clients is off unless asked for.
 
     """
 
-    defense: str
+    defense: str | tuple[dict[str, object], ...]
     byzantine: int
     model: str
     evaluate: str = ""
+    data_dir: str = ""
+    optimizer: str = "sgd"
     rounds: int = 3
     round_timeout: float = 600.0
     fraction_train: float = 1.0
@@ -54,21 +66,22 @@ class ServerSettings:
     def __post_init__(self) -> None:
         """Refuse what the strategy would refuse later, before anything is started."""
         build(self.defense, byzantine=self.byzantine)
+        build_optimizer(self.optimizer)
         if self.rounds < 1:
             msg = f"rounds in [server] must be at least 1; got {self.rounds}."
             raise ConfigurationError(msg)
-        for name in ("quorum", "min_available_clients", "seed"):
-            if getattr(self, name) < 0:
-                msg = f"{name} in [server] must be at least 0; got {getattr(self, name)}."
-                raise ConfigurationError(msg)
-        for name in ("fraction_train", "fraction_evaluate"):
-            if not 0 <= getattr(self, name) <= 1:
-                msg = f"{name} in [server] must be from 0 to 1; got {getattr(self, name)}."
-                raise ConfigurationError(msg)
-        for name in ("round_timeout", "patience"):
-            if getattr(self, name) <= 0:
-                msg = f"{name} in [server] must be above 0 seconds; got {getattr(self, name)}."
-                raise ConfigurationError(msg)
+        if self.round_timeout <= 0:
+            msg = f"round_timeout in [server] must be above 0 seconds; got {self.round_timeout}."
+            raise ConfigurationError(msg)
+        check_limits(
+            fraction_train=self.fraction_train,
+            fraction_evaluate=self.fraction_evaluate,
+            quorum=self.quorum,
+            min_available_clients=self.min_available_clients,
+            patience=self.patience,
+            seed=self.seed,
+            where=" in [server]",
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,19 @@ class FederationSettings:
     server: ServerSettings
     client: ClientSettings = field(default_factory=ClientSettings)
     organizations: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse ids that no client can have, and one id under two names."""
+        for name, client in self.organizations.items():
+            if not _CLIENT_ID.fullmatch(client):
+                msg = (
+                    f"{name} in [organizations] must be 'key:' and 16 hexadecimal digits, or "
+                    f"'node:' and a number, as the record shows it; got {client!r}."
+                )
+                raise ConfigurationError(msg)
+        if len(set(self.organizations.values())) < len(self.organizations):
+            msg = "two names in [organizations] have the same client id; keep one of them."
+            raise ConfigurationError(msg)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> FederationSettings:

@@ -37,6 +37,8 @@ class Reply:
         The reply to judge; None where it is refused already.
     code, reason
         Why it is refused; empty where there is a message.
+    count
+        How many such replies this stands for.
 
     """
 
@@ -44,6 +46,7 @@ class Reply:
     message: Message | None
     code: str = ""
     reason: str = ""
+    count: int = 1
 
 
 def ask(
@@ -83,7 +86,9 @@ class Ballot:
         if known is None or not arrival.reply_to:
             sender = printable(arrival.claimed_sender, 20)
             reason = f"answers nothing that was asked; claims to come from node {sender}"
-            return Reply("", None, "unsolicited", reason)
+            if arrival.refusal:
+                reason = f"{printable(arrival.refusal)}; claims to come from node {sender}"
+            return Reply("", None, "unsolicited", reason, arrival.count)
         client, question = known
         if arrival.reply_to not in self._unanswered:
             return Reply(client, None, "duplicate", "answered the same message again")
@@ -135,10 +140,12 @@ def collect(
             yield Reply(client, None, "unreachable", "the message could not be delivered")
     ballot = Ballot({c: m for (c, m), sent in zip(messages.items(), ids, strict=True) if sent})
     while ballot.pending and clock() < deadline:
-        arrivals = mailbox.pull(ballot.pending)
-        for arrival in arrivals:
+        answered = False
+        for arrival in mailbox.pull(ballot.pending, until=deadline):
+            answered = answered or bool(arrival.reply_to)
             yield ballot.bind(arrival)
-        if ballot.pending and not any(arrival.reply_to for arrival in arrivals):
+            del arrival  # one reply at a time: the next is fetched when this one is gone
+        if ballot.pending and not answered:
             sleep(max(0.0, min(POLL_SECONDS, deadline - clock())))
     yield from ballot.silent()
 

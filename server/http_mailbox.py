@@ -14,6 +14,7 @@ Unsolicited messages are therefore drained first, and replies asked for in small
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,10 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from quickthorn.server.mailbox import Arrival, in_order
 from quickthorn.server.parcel import Parcel, ParcelRefusedError
 from quickthorn.server.text import printable
+from quickthorn.strategies.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from flwr.superlink.grid import HttpGrid
 
@@ -37,6 +39,7 @@ _LOOKS_PER_PULL = 64
 _SLICE_SECONDS = 2.0
 _TRANSPORT_TRIES = 3
 _NAMED_STRANGERS = 32
+_UNASKED = "nobody asked for it"
 _ENVELOPE_BYTES = 16 * 2**20
 _PROTOBUF_OVERHEAD = 1024
 # What a request may raise because of what a client stored at the SuperLink: it answers with an
@@ -58,17 +61,23 @@ class HttpMailbox:
         self._failed_drains = 0
         self._download_limit: int | None = None
         transport = getattr(self._client, "_client", None)
-        if isinstance(transport, httpx.Client):
-            hooks = transport.event_hooks
-            hooks["response"] = [*hooks["response"], self._check_announced_size]
-            transport.event_hooks = hooks
+        if not isinstance(transport, httpx.Client):
+            msg = (
+                f"Flower's HTTP client is not where it is in flwr 1.41; got {transport!r}. "
+                "Without it the size of replies cannot be limited: install flwr>=1.41,<1.42."
+            )
+            raise RunError(msg)
+        hooks = transport.event_hooks
+        others = [hook for hook in hooks["response"] if not _is_ours(hook)]
+        hooks["response"] = [*others, self._check_announced_size]
+        transport.event_hooks = hooks
 
     def push(self, messages: Sequence[Message]) -> list[str]:
         """Send ``messages``; return their ids in order, ``""`` for one that was rejected."""
         return in_order(messages, self._grid.push_messages(list(messages)))
 
-    def pull(self, pending: Collection[str]) -> list[Arrival]:
-        """Look once for replies to ``pending`` and carry each open download a bit further.
+    def pull(self, pending: Collection[str], *, until: float = math.inf) -> Iterator[Arrival]:
+        """Look once for replies to ``pending`` and carry the open downloads a bit further.
 
         Raises
         ------
@@ -77,7 +86,7 @@ class HttpMailbox:
             stayed out of reach after Flower's own retries.
 
         """
-        arrivals = self._look([], set())
+        yield from self._look([], set())
         for stale in self._parcels.keys() - set(pending):
             self._confirm(self._parcels.pop(stale).message_id)
         for stale in self._failed_looks.keys() - set(pending):
@@ -86,10 +95,24 @@ class HttpMailbox:
         group = -(-len(asked) // _LOOKS_PER_PULL) or 1
         for start in range(0, len(asked), group):
             ids = asked[start : start + group]
-            arrivals += self._look(ids, set(ids))
-        for parcel in list(self._parcels.values()):
-            arrivals += self._advance(parcel)
-        return arrivals
+            yield from self._look(ids, set(ids))
+        until = min(until, time.monotonic() + _SLICE_SECONDS)
+        for reply_to in list(self._parcels):
+            # Who was served goes to the end, so that nobody's slow upload delays the others.
+            parcel = self._parcels[reply_to] = self._parcels.pop(reply_to)
+            arrival = self._advance(parcel, until)
+            if arrival is not None:
+                yield arrival
+            else:
+                self._make_room(parcel)
+            if time.monotonic() > until:
+                return
+
+    def _make_room(self, kept: Parcel) -> None:
+        """Let the heaviest unfinished downloads start over if all together weigh too much."""
+        while sum(parcel.weight for parcel in self._parcels.values()) > 2 * self._max_reply_bytes:
+            others = (parcel for parcel in self._parcels.values() if parcel is not kept)
+            max(others, key=lambda parcel: parcel.weight).start_over()
 
     def _look(self, ids: list[str], waiting: set[str]) -> list[Arrival]:
         """Ask for the envelopes of the replies to ``ids``; open a parcel for each."""
@@ -138,22 +161,21 @@ class HttpMailbox:
         refused = []
         for message_id, sender in strangers[:_NAMED_STRANGERS]:
             self._confirm(message_id)
-            refused.append(Arrival("", sender, None, "nobody asked for it"))
+            refused.append(Arrival("", sender, None, _UNASKED))
         rest = len(strangers) - len(refused)
         if rest > 0:
-            refused.append(Arrival("", 0, None, f"nobody asked for it, nor for {rest - 1} more"))
+            refused.append(Arrival("", 0, None, f"{_UNASKED}; {rest} in all", count=rest))
         return refused
 
-    def _advance(self, parcel: Parcel) -> list[Arrival]:
+    def _advance(self, parcel: Parcel, until: float) -> Arrival | None:
         """Fetch what is there of one reply; return it once it is whole or refused."""
-        deadline = time.monotonic() + _SLICE_SECONDS
         try:
             while (wanted := parcel.next_wanted) is not None:
-                if time.monotonic() > deadline:
-                    return []
+                if time.monotonic() > until:
+                    return None
                 content = self._fetch(parcel, wanted)
                 if not content:
-                    return []
+                    return None
                 parcel.add(content)
             parcel.check_unpacked_size()
             arrival = self._unpack(parcel)
@@ -161,7 +183,7 @@ class HttpMailbox:
             arrival = Arrival(parcel.reply_to, parcel.sender, None, str(refusal))
         del self._parcels[parcel.reply_to]
         self._confirm(parcel.message_id)
-        return [arrival]
+        return arrival
 
     def _fetch(self, parcel: Parcel, object_id: str) -> bytes:
         """Make one attempt at one object; return nothing where it is not there yet."""
@@ -211,3 +233,7 @@ class HttpMailbox:
         if limit is not None and announced.isdecimal() and int(announced) > limit:
             response.close()
             raise ParcelRefusedError(f"it holds a part of {announced} bytes, above the limit")
+
+
+def _is_ours(hook: object) -> bool:
+    return isinstance(getattr(hook, "__self__", None), HttpMailbox)

@@ -49,7 +49,7 @@ class Intake:
         """Judge each reply on arrival; afterwards only its row and its claims are left."""
         for reply in replies:
             if not reply.client or reply.code == "duplicate":
-                self.unsolicited += 1
+                self.unsolicited += reply.count
                 if self.unsolicited > NAMED_STRANGERS:
                     continue
             if reply.message is None:

@@ -8,13 +8,14 @@ Flower ``Grid`` (a simulation, a test) through its public methods.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from quickthorn.server.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from flwr.app import Message
     from flwr.serverapp import Grid
@@ -37,6 +38,8 @@ class Arrival:
         The reply, or None where it was refused before it was unpacked.
     refusal
         Why it was refused, in words; empty where there is a message.
+    count
+        How many such things came in, where they are too many to name each.
 
     """
 
@@ -44,6 +47,7 @@ class Arrival:
     claimed_sender: int
     message: Message | None
     refusal: str
+    count: int = 1
 
 
 class Mailbox(Protocol):
@@ -53,10 +57,12 @@ class Mailbox(Protocol):
         """Send ``messages``; return their ids in order, ``""`` for one that was rejected."""
         ...
 
-    def pull(self, pending: Collection[str]) -> list[Arrival]:
-        """Look once, without waiting, for replies to ``pending``.
+    def pull(self, pending: Collection[str], *, until: float = math.inf) -> Iterator[Arrival]:
+        """Look once, without waiting, for replies to ``pending``; hand over one at a time.
 
-        Nothing that a client sends makes this raise, wait or take unbounded memory.
+        Nothing that a client sends makes this raise, wait or take unbounded memory: besides
+        the reply that is handed over, unfinished ones are held that weigh no more than two of
+        the largest allowed. The look ends at ``until`` (as ``time.monotonic`` counts).
         """
         ...
 
@@ -93,16 +99,19 @@ class GridMailbox:
         """Send ``messages``; return their ids in order, ``""`` for one that was rejected."""
         return in_order(messages, self._grid.push_messages(list(messages)))
 
-    def pull(self, pending: Collection[str]) -> list[Arrival]:
+    def pull(self, pending: Collection[str], *, until: float = math.inf) -> Iterator[Arrival]:
         """Look once for replies to ``pending``; a grid that raises has none this time."""
+        del until  # such a grid has its replies in memory already
         if not pending:
-            return []
+            return
         try:
             messages = list(self._grid.pull_messages(sorted(pending)))
         except Exception as error:  # noqa: BLE001 - unpacking runs on what a client wrote
             _LOG.warning("a look for replies failed: %s", printable(error))
-            return []
-        return [_arrival(message) for message in messages]
+            return
+        messages.reverse()
+        while messages:
+            yield _arrival(messages.pop())
 
 
 def in_order(messages: Sequence[Message], ids: Iterable[str | None]) -> list[str]:

@@ -59,6 +59,8 @@ class Parcel:
         The objects that are here, by id.
     failures
         How often the transport failed to hand over an object.
+    weight
+        Bytes downloaded and held.
 
     """
 
@@ -68,13 +70,20 @@ class Parcel:
     max_bytes: int
     contents: dict[str, bytes] = field(default_factory=dict)
     failures: int = 0
+    weight: int = 0
     _wanted: list[str] = field(default_factory=list)
     _allowed: dict[str, frozenset[str]] = field(default_factory=dict)
     _bodies: dict[str, int] = field(default_factory=dict)
-    _weight: int = 0
 
     def __post_init__(self) -> None:
         """Ask for the message itself first."""
+        self._want(self.message_id, frozenset({"Message"}))
+
+    def start_over(self) -> None:
+        """Let go of everything; the SuperLink has it still."""
+        for held in (self.contents, self._wanted, self._allowed, self._bodies):
+            held.clear()
+        self.weight = 0
         self._want(self.message_id, frozenset({"Message"}))
 
     @property
@@ -85,7 +94,7 @@ class Parcel:
     @property
     def room(self) -> int:
         """How many more bytes may be downloaded."""
-        return self.max_bytes - self._weight
+        return self.max_bytes - self.weight
 
     def add(self, content: bytes) -> None:
         """Take the content of ``next_wanted`` and note which objects it names.
@@ -97,8 +106,8 @@ class Parcel:
 
         """
         object_id = self._wanted.pop()
-        self._weight += len(content)
-        if self._weight > self.max_bytes:
+        self.weight += len(content)
+        if self.weight > self.max_bytes:
             raise ParcelRefusedError(f"it weighs more than the {self.max_bytes} bytes allowed")
         kind, children, body = _read_head(content)
         if kind not in self._allowed[object_id]:

@@ -37,6 +37,10 @@ class Recorder:
             self._store = RunStore.create(self._folder, {**self._meta, "started": started})
         return self._store
 
+    def open(self) -> None:
+        """Begin the record now; raises a ``ConfigurationError`` if the folder holds another."""
+        _ = self.store
+
     def close(self) -> None:
         """Close the record."""
         if self._store is not None:

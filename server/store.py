@@ -132,7 +132,11 @@ class RunStore:
         if path.exists():
             msg = f"{folder} already holds the record of a run; choose another run_dir or move it."
             raise ConfigurationError(msg)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"cannot make the folder {folder}: {error.strerror}; choose another run_dir."
+            raise ConfigurationError(msg) from error
         # Under another name until it is whole: whoever watches never sees half a record.
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
@@ -170,7 +174,9 @@ class RunStore:
             found = store.meta().get("format")
         except sqlite3.DatabaseError as error:
             connection.close()
-            msg = f"{path} is no record of a run: {error}."
+            busy = error.sqlite_errorcode in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            fault = "cannot be read just now" if busy else "is no record of a run"
+            msg = f"{path} {fault}: {error}."
             raise RunError(msg) from error
         if found != FORMAT:
             connection.close()

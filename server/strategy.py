@@ -15,13 +15,15 @@ from quickthorn.server.admission import Expectation
 from quickthorn.server.cohort import connected, sample, wait_for
 from quickthorn.server.exchange import Ballot, ask, collect
 from quickthorn.server.intake import take_metrics, take_updates
+from quickthorn.server.limits import check_limits
 from quickthorn.server.mailbox import Arrival, Mailbox, open_mailbox
 from quickthorn.server.model import digest, save_model, to_model, to_record
 from quickthorn.server.recorder import LOG, Recorder
 from quickthorn.server.store import RoundRecord
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
-from quickthorn.strategies.registry import SCORERS
+from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.round import run_round
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ARRAYS, CONFIG, NUM_EXAMPLES, SERVER_ROUND
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from quickthorn.server.exchange import Reply
     from quickthorn.server.model import Model
     from quickthorn.strategies import Defense, Step
+    from quickthorn.strategies.optimizer import Optimizer
 
 _DEFAULT_TIMEOUT = 3600.0  # seconds, as in Flower's Strategy.start
 _TRAIN, _EVALUATE = 0, 1  # so that the two phases of a round draw different clients
@@ -69,6 +72,9 @@ class RobustStrategy(Strategy):
         Seconds to wait for clients to connect, each round; never beyond the round's timeout.
     organizations
         Client id (``key:…`` or ``node:…``) to the name under which the record shows it.
+    optimizer
+        How the model moves by the aggregate: ``"sgd"`` (by itself), ``"adam(learning_rate=0.1)"``
+        and the others of ``quickthorn rules``.
     scorers
         Signals to compute; all by default.
     seed
@@ -104,6 +110,7 @@ class RobustStrategy(Strategy):
         min_available_clients: int | None = None,
         patience: float = 60.0,
         organizations: Mapping[str, str] | None = None,
+        optimizer: str | Step | Optimizer | Mapping[str, object] = "sgd",
         scorers: Sequence[str] = SCORERS,
         seed: int = 0,
         max_reply_bytes: int | None = None,
@@ -113,39 +120,34 @@ class RobustStrategy(Strategy):
     ) -> None:
         """Check the arguments; nothing is opened or sent yet."""
         self.defense = build(defense, byzantine=byzantine)
-        for name, value in (("train", fraction_train), ("evaluate", fraction_evaluate)):
-            if not 0 <= value <= 1:
-                msg = f"fraction_{name} must be from 0 to 1; got {value}."
-                raise ConfigurationError(msg)
-        if seed < 0:
-            msg = f"seed must be 0 or more; got {seed}."
-            raise ConfigurationError(msg)
+        check_limits(
+            fraction_train=fraction_train,
+            fraction_evaluate=fraction_evaluate,
+            quorum=quorum or 0,
+            min_available_clients=min_available_clients or 0,
+            patience=patience,
+            seed=seed,
+        )
+        for name in scorers:
+            find("scorer", name)
         self.fraction_train = fraction_train
         self.fraction_evaluate = fraction_evaluate
         self.quorum = max(quorum or 0, self.defense.min_clients)
         self.min_available_clients = max(min_available_clients or 0, self.quorum)
         self.patience = patience
         self.organizations = dict(organizations or {})
+        self.optimizer = build_optimizer(optimizer)
         self.scorers = tuple(scorers)
         self.seed = seed
         self.max_reply_bytes = max_reply_bytes
         self.arrayrecord_key = arrayrecord_key
         self.configrecord_key = configrecord_key
         self.weighted_by_key = weighted_by_key
-        self.run_dir = Path(run_dir) if run_dir is not None else _fresh_folder()
-        self._recorder = Recorder(
-            self.run_dir,
-            {
-                "defense": str(self.defense),
-                "byzantine": str(byzantine),
-                "quorum": str(self.quorum),
-                "seed": str(seed),
-            },
-        )
+        self._given_dir = run_dir
+        self._begin()
         self._timeout = _DEFAULT_TIMEOUT
         self._asked: dict[str, Message] = {}
         self._sent: Model = {}
-        self._state: object = None
         self._started = 0.0
 
     def start(  # noqa: PLR0913, PLR0917 - Flower's own signature
@@ -177,14 +179,19 @@ class RobustStrategy(Strategy):
         UpdateError
             If ``initial_arrays`` cannot be aggregated (no float tensor, a foreign dtype, NaN).
         ConfigurationError
-            If ``run_dir`` already holds a run.
+            If ``run_dir`` already holds a run, or ``timeout`` is not above 0.
 
         """
+        if not timeout > 0:
+            msg = f"timeout must be above 0 seconds; got {timeout}."
+            raise ConfigurationError(msg)
         self._timeout = timeout
         mailbox = open_mailbox(grid, max_reply_bytes=self._reply_limit(initial_arrays))
+        self._begin()
         self.summary()
         result = Result(arrays=initial_arrays)
         try:
+            self._recorder.open()  # before anybody is kept waiting
             self._evaluate_here(0, initial_arrays, evaluate_fn, result)
             for number in range(1, num_rounds + 1):
                 self.configure_train(number, result.arrays, train_config or ConfigRecord(), grid)
@@ -254,11 +261,27 @@ class RobustStrategy(Strategy):
     def summary(self) -> None:
         """Log what the run is protected by, and where its record is."""
         LOG.info("defense: %s, byzantine=%d", self.defense, self.defense.byzantine)
+        LOG.info("optimizer: %s", self.optimizer)
         LOG.info("quorum: %d valid updates; record: %s", self.quorum, self.run_dir)
 
     def close(self) -> None:
         """Close the record; ``start`` does it."""
         self._recorder.close()
+
+    def _begin(self) -> None:
+        """Forget an earlier run of this object; nothing is written yet."""
+        self._state: object = None
+        self.run_dir = _fresh_folder() if self._given_dir is None else Path(self._given_dir)
+        self._recorder = Recorder(
+            self.run_dir,
+            {
+                "defense": str(self.defense),
+                "byzantine": str(self.defense.byzantine),
+                "quorum": str(self.quorum),
+                "optimizer": str(self.optimizer),
+                "seed": str(self.seed),
+            },
+        )
 
     def _reply_limit(self, arrays: ArrayRecord) -> int:
         model = to_model(arrays)
@@ -333,6 +356,7 @@ class RobustStrategy(Strategy):
             counters=found or [counters],
             quorum=self.quorum,
             scorers=self.scorers,
+            optimizer=self.optimizer,
             state=self._state,
             rng=np.random.default_rng((self.seed, number)),
         )

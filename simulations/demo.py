@@ -137,9 +137,11 @@ def run_demo(plan: Plan, progress: Callable[[str, float], None]) -> Demo:
     """
     settings = plan.settings()
     build(plan.defense, byzantine=plan.byzantine).check_cohort(len(ORGANIZATIONS))
-    if plan.folder.exists():
-        msg = f"{plan.folder} is there already; choose another folder with --out."
-        raise ConfigurationError(msg)
+    try:
+        plan.folder.mkdir(parents=True)
+    except OSError as error:
+        msg = f"cannot make {plan.folder}: {error.strerror}; choose a new folder with --out."
+        raise ConfigurationError(msg) from error
     progress("plain averaging, in this process", 0.0)
     with _quiet_flower():
         plain = _average(settings, _node_configs())
@@ -190,7 +192,6 @@ def _defend(
 ) -> Curve:
     """Run the federation on real processes under our ServerApp."""
     nodes = [NodeSpec(name, config) for name, config in _node_configs().items()]
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as scratch:
         home = Path(scratch)
         progress("starting a SuperLink and six SuperNodes", 0.08)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from quickthorn.simulations.demo import Curve
     from quickthorn.strategies.updates import Score
 
-_TRY_NEXT = 'quickthorn demo --defense "clip | median"'
+_TRY_NEXT = 'demo --defense "clip | median"'
 
 
 def print_report(folder: Path, console: Console) -> None:
@@ -39,7 +42,12 @@ def print_report(folder: Path, console: Console) -> None:
         console.print(f"[bold]{escape(names[client])}[/bold], round {last}: {escape(reason)}.")
     console.print(_outcome(curves, defense))
     console.print(f"\nRecord, model, settings and logs: [bold]{escape(str(folder))}[/bold]")
-    console.print(f"Next: [bold]{escape(_TRY_NEXT)}[/bold]")
+    console.print(f"Next: [bold]{escape(f'{_command()} {_TRY_NEXT}')}[/bold]")
+
+
+def _command() -> str:
+    """Return how to call us from here: by name where the shell finds it, else by path."""
+    return "quickthorn" if shutil.which("quickthorn") else os.path.relpath(sys.argv[0])
 
 
 def _curves(curves: dict[str, Curve], defense: str) -> Table:
@@ -95,7 +103,8 @@ def _organizations(store: RunStore, names: dict[str, str]) -> Table:
 
 def _mean_z(scores: list[Score], signal: str) -> str:
     values = [score.z for score in scores if score.signal == signal]
-    return f"{mean(values):.1f}" if values else "–"
+    # Adding 0 makes 0.0 of the -0.0 that rounding leaves.
+    return f"{round(mean(values), 1) + 0.0:.1f}" if values else "–"
 
 
 def _mean_suspicion(store: RunStore) -> dict[str, float]:

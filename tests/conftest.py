@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -12,6 +13,10 @@ os.environ.update(
     FLWR_DISABLE_UPDATE_CHECK="1",
     FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION="1",
 )
+
+# A shell that runs the tests in the background makes them, and what they start, deaf to
+# interrupts; the tests that interrupt something need it to listen.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, so that `make test` never fails by luck.
 # HYPOTHESIS_PROFILE=explore looks for new ones.

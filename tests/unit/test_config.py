@@ -25,18 +25,19 @@ def test_a_whole_file(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         f'[server]\n{SERVER}rounds = 5\nround_timeout = 30\n[client]\ndataset = "digits"\n'
-        '[organizations]\nNorth = "key:0a"\n',
+        '[organizations]\nNorth = "key:0123456789abcdef"\n',
     )
 
     assert (found.server.rounds, found.server.round_timeout) == (5, 30.0)
     assert found.client.dataset == "digits"
-    assert found.organizations == {"North": "key:0a"}
+    assert found.organizations == {"North": "key:0123456789abcdef"}
 
 
 def test_what_may_be_left_out_has_a_default(tmp_path: Path) -> None:
     found = read(tmp_path, f"[server]\n{SERVER}")
 
     assert (found.server.rounds, found.server.quorum, found.organizations) == (3, 0, {})
+    assert found.server.optimizer == "sgd"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,10 @@ def test_what_may_be_left_out_has_a_default(tmp_path: Path) -> None:
         ),
         (f"[sever]\n{SERVER}", "unknown key of the federation 'sever'; did you mean 'server'?"),
         (f"[server]\n{SERVER}[client]\nbatchsize = 3\n", "'batchsize'; did you mean 'batch_size'?"),
+        (
+            f'[server]\n{SERVER}optimizer = "adem"\n',
+            "unknown optimizer 'adem'; did you mean 'adam'?",
+        ),
         (f"[server]\n{SERVER.replace('nnm', 'nmn')}", "unknown rule 'nmn'; did you mean 'nnm'?"),
     ],
 )
@@ -76,16 +81,17 @@ def test_the_server_table_is_required(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ('optimizer = "sgd(learning_rate=0)"', "learning_rate of sgd must be above 0; got 0"),
         ("rounds = 0", r"rounds in \[server\] must be at least 1; got 0"),
         ('rounds = "3"', r"rounds in \[server\] must be an integer; got '3'"),
         ("rounds = true", r"rounds in \[server\] must be an integer; got True"),
         ("round_timeout = 0", r"round_timeout in \[server\] must be above 0 seconds"),
         ("round_timeout = nan", r"round_timeout in \[server\] must be a finite number"),
-        ("patience = -1", r"patience in \[server\] must be above 0 seconds"),
+        ("patience = -1", r"patience in \[server\] must be 0 seconds or more"),
         ("fraction_train = 1.5", r"fraction_train in \[server\] must be from 0 to 1; got 1\.5"),
         ("fraction_evaluate = -0.1", r"fraction_evaluate in \[server\] must be from 0 to 1"),
-        ("seed = -1", r"seed in \[server\] must be at least 0; got -1"),
-        ("quorum = -1", r"quorum in \[server\] must be at least 0; got -1"),
+        ("seed = -1", r"seed in \[server\] must be an integer, 0 or more; got -1"),
+        ("quorum = -1", r"quorum in \[server\] must be an integer, 0 or more; got -1"),
         ("[organizations]\nNorth = 3", "North in organizations in the federation must be a text"),
     ],
 )
@@ -107,3 +113,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             FederationSettings.from_toml(tmp_path / name)
     with pytest.raises(ConfigurationError, match="is not valid TOML"):
         read(tmp_path, "[server")
+
+
+def test_a_defense_may_be_written_as_tables(tmp_path: Path) -> None:
+    text = SERVER.replace(
+        '"nnm | trimmed_mean"', '[{rule = "clip", radius = 2.0}, {rule = "median"}]'
+    )
+
+    found = read(tmp_path, f"[server]\n{text}")
+
+    assert found.server.defense == ({"rule": "clip", "radius": 2.0}, {"rule": "median"})
+    with pytest.raises(ConfigurationError, match="radius of clip must be above 0"):
+        read(tmp_path, f"[server]\n{text.replace('2.0', '-2.0')}")
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('North = "kee:1"', "North in .organizations. must be 'key:' and 16 hexadecimal digits"),
+        ('North = "node:1"\nSouth = "node:1"', "two names in .organizations. have the same"),
+    ],
+)
+def test_organizations_that_cannot_be_are_refused(table: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        read(tmp_path, f"[server]\n{SERVER}[organizations]\n{table}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from quickthorn.server.mailbox import Arrival
 from quickthorn.simulations.grid import InProcessGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 
 @dataclass
@@ -34,10 +35,11 @@ class Post:
             ids.append(known)
         return ids
 
-    def pull(self, pending: Collection[str]) -> list[Arrival]:
+    def pull(self, pending: Collection[str], *, until: float = math.inf) -> Iterator[Arrival]:
+        assert until >= self.now
         self.looks.append(set(pending))
         self.now += 1.0
-        return self.script.pop(0) if self.script else []
+        return iter(self.script.pop(0) if self.script else [])
 
     def clock(self) -> float:
         return self.now

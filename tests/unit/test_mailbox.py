@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,11 +22,12 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from quickthorn.server import http_mailbox
 from quickthorn.server.http_mailbox import HttpMailbox
-from quickthorn.server.mailbox import Arrival, GridMailbox, in_order, open_mailbox
+from quickthorn.server.mailbox import Arrival, GridMailbox, Mailbox, in_order, open_mailbox
 from quickthorn.server.parcel import Parcel, ParcelRefusedError
+from quickthorn.strategies.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectRequest
     from flwr.proto.runtime_pb2 import PullAppMessagesRequest
@@ -43,8 +45,10 @@ def pack(kind: str, children: Iterable[str], body: bytes) -> tuple[str, bytes]:
     return hashlib.sha256(content).hexdigest(), content
 
 
-def reply(*, to: str = SENT, sender: int = 7, arrays: int = 1) -> Message:
-    rows = [np.arange(4, dtype=np.float32) + i for i in range(arrays)]
+def reply(
+    *, to: str = SENT, sender: int = 7, arrays: int = 1, start: int = 0, size: int = 4
+) -> Message:
+    rows = [np.arange(size, dtype=np.float32) + start + i for i in range(arrays)]
     content = RecordDict({"arrays": ArrayRecord(rows), "metrics": MetricRecord({"loss": 0.5})})
     return make_message(_metadata(to, sender), content)
 
@@ -63,6 +67,13 @@ def _metadata(to: str, sender: int) -> Metadata:
     )
 
 
+class Unread(httpx.SyncByteStream):
+    """A body that must not be read."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        pytest.fail("the body was read")
+
+
 class FakeSuperLink:
     """What the Runtime API does, in memory: envelopes leave once, objects until confirmed."""
 
@@ -73,6 +84,10 @@ class FakeSuperLink:
         self.confirmed: list[str] = []
         self.poisoned: set[str] = set()
         self.asked: list[list[str]] = []
+        self._client = httpx.Client(transport=httpx.MockTransport(self.answer))  # as Flower's
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-length": "11"}, stream=Unread())
 
     def store(self, message: Message, *, to: str = SENT, sender: int = 7) -> str:
         objects = get_all_nested_objects(message)
@@ -126,6 +141,11 @@ def mailbox_over(superlink: FakeSuperLink, *, max_reply_bytes: int = MIB) -> Htt
     return HttpMailbox(cast("HttpGrid", grid), max_reply_bytes=max_reply_bytes)
 
 
+def look(mailbox: Mailbox, pending: set[str]) -> list[Arrival]:
+    """Return all that one look brings."""
+    return list(mailbox.pull(pending))
+
+
 def only(arrivals: list[Arrival]) -> Arrival:
     assert len(arrivals) == 1
     return arrivals[0]
@@ -133,7 +153,7 @@ def only(arrivals: list[Arrival]) -> Arrival:
 
 def test_a_whole_reply_arrives_unpacked_and_is_confirmed(superlink: FakeSuperLink) -> None:
     message_id = superlink.store(reply())
-    arrival = only(mailbox_over(superlink).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink), {SENT}))
     assert (arrival.reply_to, arrival.claimed_sender, arrival.refusal) == (SENT, 7, "")
     assert arrival.message is not None
     record = cast("ArrayRecord", arrival.message.content["arrays"])
@@ -144,20 +164,20 @@ def test_a_whole_reply_arrives_unpacked_and_is_confirmed(superlink: FakeSuperLin
 
 def test_an_error_reply_arrives_as_a_message(superlink: FakeSuperLink) -> None:
     superlink.store(make_message(_metadata(SENT, 7), error=Error(code=1, reason="<b>no</b>")))
-    arrival = only(mailbox_over(superlink).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink), {SENT}))
     assert arrival.message is not None
     assert arrival.message.has_error()
 
 
 def test_a_forged_sender_is_evidence_beside_the_envelope(superlink: FakeSuperLink) -> None:
     superlink.store(reply(sender=666), sender=7)
-    arrival = only(mailbox_over(superlink).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink), {SENT}))
     assert (arrival.reply_to, arrival.claimed_sender) == (SENT, 666)
 
 
 def test_what_nobody_asked_for_is_refused_and_never_downloaded(superlink: FakeSuperLink) -> None:
     stuffed = superlink.store(reply(to="", sender=1), to="", sender=1)
-    arrival = only(mailbox_over(superlink).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink), {SENT}))
     assert arrival == Arrival("", 1, None, "nobody asked for it")
     assert superlink.downloads == []
     assert superlink.confirmed == [stuffed]
@@ -166,9 +186,10 @@ def test_what_nobody_asked_for_is_refused_and_never_downloaded(superlink: FakeSu
 def test_a_flood_of_strangers_is_counted_not_listed(superlink: FakeSuperLink) -> None:
     for number in range(1000):
         superlink.announce(f"{number:064x}", to="", sender=1)
-    arrivals = mailbox_over(superlink).pull({SENT})
+    arrivals = look(mailbox_over(superlink), {SENT})
     assert len(arrivals) == 33
-    assert "967 more" in arrivals[-1].refusal
+    assert sum(arrival.count for arrival in arrivals) == 1000
+    assert "968 in all" in arrivals[-1].refusal
     assert len(superlink.confirmed) == 32
 
 
@@ -177,11 +198,11 @@ def test_a_missing_object_that_comes_late_is_waited_for(superlink: FakeSuperLink
     late = next(key for key, item in superlink.objects.items() if item and b"ArrayChunk" in item)
     content, superlink.objects[late] = superlink.objects[late], None
     mailbox = mailbox_over(superlink)
-    assert mailbox.pull({SENT}) == []
-    assert mailbox.pull({SENT}) == []
+    assert look(mailbox, {SENT}) == []
+    assert look(mailbox, {SENT}) == []
     assert superlink.downloads.count(late) == 2, "one attempt per look"
     superlink.objects[late] = content
-    assert only(mailbox.pull({SENT})).message is not None
+    assert only(look(mailbox, {SENT})).message is not None
     assert superlink.asked.count([SENT]) == 1, "a second request would answer: unavailable"
     assert len(superlink.downloads) == len(superlink.objects) + 2, "each part was fetched once"
 
@@ -191,15 +212,15 @@ def test_a_stalled_upload_delays_nobody_else(superlink: FakeSuperLink) -> None:
     superlink.objects[stalled] = None
     superlink.store(reply(to=OTHER, sender=9), to=OTHER, sender=9)
     mailbox = mailbox_over(superlink)
-    arrival = only(mailbox.pull({SENT, OTHER}))
+    arrival = only(look(mailbox, {SENT, OTHER}))
     assert (arrival.reply_to, arrival.claimed_sender) == (OTHER, 9)
-    assert mailbox.pull({SENT}) == []
+    assert look(mailbox, {SENT}) == []
 
 
 def test_an_upload_that_was_abandoned_is_refused(superlink: FakeSuperLink) -> None:
     missing = superlink.store(reply())
     del superlink.objects[missing]
-    arrival = only(mailbox_over(superlink).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink), {SENT}))
     assert (arrival.reply_to, arrival.message) == (SENT, None)
     assert "never finished" in arrival.refusal
 
@@ -208,8 +229,8 @@ def test_a_download_that_is_no_longer_awaited_is_dropped(superlink: FakeSuperLin
     stalled = superlink.store(reply())
     superlink.objects[stalled] = None
     mailbox = mailbox_over(superlink)
-    assert mailbox.pull({SENT}) == []
-    assert mailbox.pull({OTHER}) == []
+    assert look(mailbox, {SENT}) == []
+    assert look(mailbox, {OTHER}) == []
     assert superlink.confirmed == [stalled]
 
 
@@ -219,9 +240,9 @@ def test_a_slow_reply_is_carried_on_in_the_next_look(
     superlink.store(reply(arrays=5))
     monkeypatch.setattr(http_mailbox, "_SLICE_SECONDS", -1.0)
     mailbox = mailbox_over(superlink)
-    assert mailbox.pull({SENT}) == []
+    assert look(mailbox, {SENT}) == []
     monkeypatch.undo()
-    assert only(mailbox.pull({SENT})).message is not None
+    assert only(look(mailbox, {SENT})).message is not None
 
 
 def _chunk_bomb(superlink: FakeSuperLink, repeats: int) -> None:
@@ -264,14 +285,14 @@ def test_a_chunk_that_is_repeated_is_weighed_before_it_is_unpacked(
         pytest.fail("it was unpacked")
 
     monkeypatch.setattr(http_mailbox, "inflate_object_from_contents", explode)
-    arrival = only(mailbox_over(superlink).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink), {SENT}))
     assert (arrival.reply_to, arrival.message) == (SENT, None)
     assert "unpacked" in arrival.refusal
 
 
 def test_a_chunk_that_is_repeated_within_the_limit_is_no_bomb(superlink: FakeSuperLink) -> None:
     _chunk_bomb(superlink, repeats=10)
-    assert only(mailbox_over(superlink).pull({SENT})).message is not None
+    assert only(look(mailbox_over(superlink), {SENT})).message is not None
 
 
 @pytest.mark.parametrize(
@@ -297,7 +318,7 @@ def test_garbage_is_refused_with_the_reason(
     superlink: FakeSuperLink, array: tuple[str, list[str], bytes], why: str
 ) -> None:
     root = _wrap(superlink, array, {})
-    arrival = only(mailbox_over(superlink, max_reply_bytes=4 * MIB).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink, max_reply_bytes=4 * MIB), {SENT}))
     assert (arrival.reply_to, arrival.message) == (SENT, None)
     assert why in arrival.refusal
     assert superlink.confirmed == [root]
@@ -307,13 +328,13 @@ def test_garbage_is_refused_with_the_reason(
 def test_a_root_that_is_no_message_is_refused(superlink: FakeSuperLink, content: bytes) -> None:
     root = superlink.announce("c" * 64)
     superlink.objects[root] = content or None
-    arrivals = mailbox_over(superlink).pull({SENT})
+    arrivals = look(mailbox_over(superlink), {SENT})
     assert arrivals == [] if not content else only(arrivals).message is None
 
 
 def test_a_reply_above_the_limit_is_refused(superlink: FakeSuperLink) -> None:
     superlink.store(reply(arrays=3))
-    arrival = only(mailbox_over(superlink, max_reply_bytes=1000).pull({SENT}))
+    arrival = only(look(mailbox_over(superlink, max_reply_bytes=1000), {SENT}))
     assert arrival.message is None
     assert "1000 bytes" in arrival.refusal
 
@@ -338,10 +359,10 @@ def test_one_reply_that_the_superlink_cannot_encode_costs_nobody_else(
     superlink.poisoned = {superlink.announce("c" * 64), superlink.announce("d" * 64, to="")}
     superlink.store(reply(to=OTHER, sender=9), to=OTHER, sender=9)
     mailbox = mailbox_over(superlink)
-    arrivals = mailbox.pull({SENT, OTHER})
+    arrivals = look(mailbox, {SENT, OTHER})
     assert [arrival.reply_to for arrival in arrivals] == ["", OTHER]
     assert "could not hand it over" in arrivals[0].refusal
-    assert mailbox.pull({SENT}) == []
+    assert look(mailbox, {SENT}) == []
 
 
 def test_a_look_that_always_fails_ends_in_a_refusal(
@@ -352,7 +373,7 @@ def test_a_look_that_always_fails_ends_in_a_refusal(
 
     monkeypatch.setattr(superlink, "PullMessages", fail)
     mailbox = mailbox_over(superlink)
-    bound = [[a for a in mailbox.pull({SENT}) if a.reply_to] for _ in range(3)]
+    bound = [[a for a in look(mailbox, {SENT}) if a.reply_to] for _ in range(3)]
     assert bound[:2] == [[], []]
     assert (only(bound[2]).reply_to, only(bound[2]).message) == (SENT, None)
 
@@ -367,19 +388,74 @@ def test_parts_that_cannot_be_fetched_end_in_a_refusal(
 
     monkeypatch.setattr(superlink, "PullObject", fail)
     mailbox = mailbox_over(superlink)
-    assert mailbox.pull({SENT}) == []
-    assert mailbox.pull({SENT}) == []
-    assert "could not be fetched" in only(mailbox.pull({SENT})).refusal
+    assert look(mailbox, {SENT}) == []
+    assert look(mailbox, {SENT}) == []
+    assert "could not be fetched" in only(look(mailbox, {SENT})).refusal
 
 
 def test_an_answer_is_refused_by_its_announced_length_before_it_is_read(
     superlink: FakeSuperLink,
 ) -> None:
+    mailbox_over(superlink)  # of an earlier run on the same grid
     mailbox = mailbox_over(superlink)
+    assert len(superlink._client.event_hooks["response"]) == 1
     mailbox._download_limit = 10
     with pytest.raises(ParcelRefusedError, match="11 bytes"):
-        mailbox._check_announced_size(httpx.Response(200, headers={"content-length": "11"}))
+        superlink._client.get("http://superlink/object")
     mailbox._check_announced_size(httpx.Response(200, headers={"content-length": "10"}))
+
+
+def test_without_flowers_http_client_nothing_is_received(superlink: FakeSuperLink) -> None:
+    superlink._client.close()
+    superlink._client = cast("httpx.Client", None)
+    with pytest.raises(RunError, match="install flwr"):
+        mailbox_over(superlink)
+
+
+def test_replies_are_unpacked_one_at_a_time(superlink: FakeSuperLink) -> None:
+    ids = {f"question-{number}" for number in range(5)}
+    for to in ids:
+        superlink.store(reply(to=to), to=to)
+    arrivals = mailbox_over(superlink).pull(ids)
+    next(arrivals)
+    fetched = len(superlink.downloads)
+    next(arrivals)
+    assert len(superlink.downloads) == 2 * fetched
+
+
+def test_a_look_ends_at_its_deadline_and_the_next_begins_with_who_waited(
+    superlink: FakeSuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1000))  # a second per part
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(http_mailbox, "_SLICE_SECONDS", 100.0)
+    for number, to in enumerate((SENT, OTHER)):
+        superlink.store(reply(to=to, arrays=3, start=number), to=to)
+    mailbox = mailbox_over(superlink)
+    assert list(mailbox.pull({SENT, OTHER}, until=4.0)) == []
+    assert len(superlink.downloads) < 5
+    first = next(mailbox.pull({SENT, OTHER}, until=60.0))
+    later = [arrival.reply_to for arrival in mailbox.pull({SENT, OTHER}, until=900.0)]
+    assert {first.reply_to, *later} == {SENT, OTHER}
+    served_first = superlink.asked[1][0]
+    assert first.reply_to != min(SENT, OTHER) or served_first == SENT
+
+
+def test_unfinished_replies_that_weigh_too_much_start_over(superlink: FakeSuperLink) -> None:
+    ids = [f"question-{number}" for number in range(8)]
+    for number, to in enumerate(ids):
+        superlink.store(reply(to=to, start=10 * number, arrays=2, size=2000), to=to)
+    parts = dict(superlink.objects)
+    for number in range(8):  # all but the last part of each is there
+        missing = (np.arange(2000, dtype=np.float32) + 10 * number).tobytes()
+        key = next(key for key, part in parts.items() if part and part.endswith(missing))
+        superlink.objects[key] = None
+    mailbox = mailbox_over(superlink, max_reply_bytes=20_000)
+    for _ in range(3):
+        assert look(mailbox, set(ids)) == []
+        assert 30_000 < sum(parcel.weight for parcel in mailbox._parcels.values()) <= 40_000
+    superlink.objects = dict(parts)
+    assert {arrival.reply_to for arrival in look(mailbox, set(ids))} == set(ids)
 
 
 def test_push_gives_one_id_per_message(superlink: FakeSuperLink) -> None:
@@ -407,7 +483,7 @@ def pull_from(replies: list[Any] | Exception) -> list[Arrival]:
     mailbox = open_mailbox(cast("Grid", FakeGrid(replies)), max_reply_bytes=MIB)
     assert isinstance(mailbox, GridMailbox)
     assert mailbox.push([reply()]) == [SENT]
-    return mailbox.pull({SENT})
+    return look(mailbox, {SENT})
 
 
 def test_a_grid_delivers_what_it_has_and_the_ballot_decides() -> None:

@@ -275,6 +275,38 @@ def test_too_few_leave_the_model_unchanged(
         }
 
 
+def test_the_optimizer_moves_the_model_and_remembers(tmp_path: Path) -> None:
+    plain = run(tmp_path / "plain", grid_of(members()), rounds=1)
+    same = run(tmp_path / "same", grid_of(members()), rounds=1, optimizer="sgd")
+    fast = run(tmp_path / "fast", grid_of(members()), optimizer="momentum(beta=0.5)")
+
+    assert plain.bits == same.bits
+    start = initial_model()["w"]
+    one, two = (outcome.model["w"] - start for outcome in (plain, fast))
+    assert np.abs(two - 2.5 * one).max() < 0.3  # two like steps, and half of the first again
+    with fast.record() as record:
+        assert record.meta()["optimizer"] == "momentum(beta=0.5)"
+        assert [row["status"] for row in record.rounds()] == ["aggregated"] * 2
+
+
+def test_a_rule_with_memory_gets_its_state_back(tmp_path: Path) -> None:
+    """Clipped around the previous aggregate, the second step reaches twice as far."""
+    outcome = run(tmp_path, grid_of(members()), defense="centered_clipping(radius=0.01)", rounds=2)
+    moved = outcome.model["w"] - initial_model()["w"]
+    everything = np.concatenate(
+        [moved.ravel(), (outcome.model["b"] - initial_model()["b"]).ravel()]
+    )
+    assert np.linalg.norm(everything) == pytest.approx(0.01 + 0.02, rel=0.02)
+
+
+def test_bucketing_draws_anew_in_every_round_and_repeats_with_the_seed(tmp_path: Path) -> None:
+    runs = [
+        run(tmp_path / str(number), grid_of(members()), defense="bucketing | median", seed=seed)
+        for number, seed in enumerate([3, 3, 4])
+    ]
+    assert runs[0].bits == runs[1].bits != runs[2].bits
+
+
 class LeavingGrid(InProcessGrid):
     """One node fewer at every look."""
 
@@ -347,8 +379,11 @@ def test_a_model_at_the_end_of_its_range_stops_nothing(dtype: type, tmp_path: Pa
     [
         ({"fraction_train": 1.1}, "fraction_train must be from 0 to 1"),
         ({"fraction_evaluate": -0.1}, "fraction_evaluate must be from 0 to 1"),
-        ({"seed": -1}, "seed must be 0 or more"),
+        ({"seed": -1}, "seed must be an integer, 0 or more"),
         ({"byzantine": -1}, "byzantine must be 0 or more"),
+        ({"scorers": ("nrom",)}, "did you mean 'norm'"),
+        ({"quorum": -5}, "quorum must be an integer, 0 or more"),
+        ({"patience": -1.0}, "patience must be 0 seconds or more"),
     ],
 )
 def test_arguments_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
@@ -369,6 +404,46 @@ def test_a_second_run_does_not_write_over_the_first(tmp_path: Path) -> None:
 
     with first.record() as record:
         assert len(record.rounds()) == 1
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+def test_a_round_without_time_is_refused(timeout: float, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="timeout must be above 0 seconds"):
+        run(tmp_path, grid_of(members(3)), timeout=timeout)
+
+
+def test_an_occupied_folder_is_noticed_before_anybody_is_kept_waiting(tmp_path: Path) -> None:
+    run(tmp_path, grid_of(members(3)), rounds=1)
+    asked = members(3)
+
+    with pytest.raises(ConfigurationError, match="already holds the record of a run"):
+        run(tmp_path, grid_of(asked), rounds=1, min_available_clients=9, patience=600.0)
+
+    assert [member.calls for member in asked] == [0, 0, 0]
+
+
+def test_one_strategy_may_be_started_again_and_begins_afresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    strategy = RobustStrategy("centered_clipping", byzantine=1, fraction_evaluate=0.0)
+    folders, models = [], []
+
+    for _ in range(2):
+        result = strategy.start(grid_of(members(5)), to_record(initial_model()), num_rounds=2)
+        folders.append(strategy.run_dir)
+        models.append(to_model(result.arrays))
+
+    assert folders[0] != folders[1]
+    assert all((folder / "run.sqlite").is_file() for folder in folders)
+    assert all(models[0][name].tobytes() == models[1][name].tobytes() for name in models[0])
+
+
+def test_a_model_with_nan_is_the_programmers_mistake(tmp_path: Path) -> None:
+    model: Model = {"w": np.array([1.0, np.nan], np.float32)}
+
+    with pytest.raises(UpdateError, match="initial_arrays hold NaN or infinity"):
+        run(tmp_path, grid_of(members(3)), model=model)
 
 
 # Anything that a client app may return; the federation must run, and end, whatever it is.

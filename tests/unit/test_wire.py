@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+import numpy as np
 import pytest
 
+from quickthorn.client.datasets import DATASETS, describe
+from quickthorn.client.models import build_model
+from quickthorn.client.optimizers import build_optimizer
+from quickthorn.client.partition import partition
 from quickthorn.strategies.errors import ConfigurationError
-from quickthorn.strategies.wire import ClientSettings
+from quickthorn.strategies.wire import CHOICES, ClientSettings
 
 
 def test_settings_survive_the_wire() -> None:
@@ -49,3 +54,16 @@ def test_a_value_out_of_range_is_refused(key: str, value: Any, message: str) -> 
     assert key in {field.name for field in fields(ClientSettings)}
     with pytest.raises(ConfigurationError, match=message):
         ClientSettings.from_wire({key: value})
+
+
+def test_the_names_that_the_wire_accepts_are_those_that_the_client_knows() -> None:
+    for dataset in CHOICES["dataset"]:
+        assert describe(dataset).classes
+    assert set(DATASETS) == set(CHOICES["dataset"])
+    for model in CHOICES["model"]:
+        assert build_model(model, (1, 8, 8), 10, 0)
+    labels = np.arange(40) % 4
+    for scheme in CHOICES["partition"]:
+        assert len(partition(labels, 4, scheme, seed=0)) == 4
+    for optimizer in CHOICES["optimizer"]:
+        assert callable(build_optimizer([], ClientSettings(optimizer=optimizer)).step)
