@@ -103,6 +103,7 @@ class HttpMailbox:
             arrival = self._advance(parcel, until)
             if arrival is not None:
                 yield arrival
+                del arrival  # else it would stay while the next is fetched
             else:
                 self._make_room(parcel)
             if time.monotonic() > until:

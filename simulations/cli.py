@@ -74,7 +74,7 @@ def bench(
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
 ) -> None:
-    """Time the rules beside Flower's own strategies, numpy, and one pass over the updates.
+    """Time five rules and two pipelines beside Flower's own, numpy, and one pass over the data.
 
     All contestants get the same float32 updates, in turn, in this process. Flower's strategies
     read them from replies, as they always do. The larger cohorts take a minute or two.

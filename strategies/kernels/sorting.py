@@ -45,7 +45,7 @@ def network_mean(values: Array, trim: int) -> Array:
     Parameters
     ----------
     values
-        (n, d) float32 or float64, finite; rows need not be contiguous, columns must be.
+        (n, d) float32 or float64, finite, in any memory layout.
     trim
         How many to leave out at each end; 2 * trim < n.
 

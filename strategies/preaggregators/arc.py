@@ -21,8 +21,8 @@ def arc(values: Array, *, byzantine: int) -> Mixed:
         y_i = x_i · min(1, C / ‖x_i‖),   C = ‖x‖_(k+1),   k = ⌊2 (f/n) (n − f)⌋
 
     ‖x‖_(1) ≥ ‖x‖_(2) ≥ … are the norms in descending order. Unlike a fixed radius it follows
-    the updates as they shrink; a rule that is resilient stays so behind it. k is at least f,
-    so C is never above the longest honest norm; with f = 0 nothing is clipped.
+    the updates as they shrink. k is at least f, so C is never above the longest honest norm;
+    with f = 0 nothing is clipped.
 
     Parameters
     ----------
