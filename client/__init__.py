@@ -1,7 +1,7 @@
 """What an organization runs: its data, its share, its model and its training.
 
     datasets      named data sets with a fixed held-out part; ``idx`` reads MNIST's files
-    partition     who holds which samples: ``iid``, ``dirichlet``, ``shards``
+    partition     who holds which samples: IID, Dirichlet, sorted shards, γ-similar, long tail
     models        ``logistic``, ``mlp``, ``cnn``; state dictionaries as NumPy arrays
     optimizers    SGD and Adam, bit for bit those of torch
     training      train on a share, evaluate on it

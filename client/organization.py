@@ -105,7 +105,9 @@ class Organization:
             self.num_partitions,
             settings.partition,
             alpha=settings.alpha,
+            gamma=settings.gamma,
             shards_per_client=settings.shards_per_client,
+            tail_factor=settings.tail_factor,
             seed=settings.seed,
         )
         return data.take(shares[self.partition_id])

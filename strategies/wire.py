@@ -24,7 +24,7 @@ SERVER_ROUND = "server-round"
 CHOICES = {
     "dataset": ("breast_cancer", "digits", "mnist"),
     "model": ("cnn", "logistic", "mlp"),
-    "partition": ("dirichlet", "iid", "shards"),
+    "partition": ("dirichlet", "gamma", "iid", "long_tail", "shards"),
     "optimizer": ("adam", "sgd"),
 }
 
@@ -40,11 +40,15 @@ class ClientSettings:
     model
         ``logistic``, ``mlp`` or ``cnn`` (images only).
     partition
-        ``iid``, ``dirichlet`` or ``shards`` (sorted by label).
+        ``iid``, ``dirichlet``, ``shards`` (sorted by label), ``gamma`` or ``long_tail``.
     alpha
         Concentration of the Dirichlet partition; small is unequal.
+    gamma
+        Share of the samples that the gamma partition deals as IID; the others are sorted.
     shards_per_client
         Label-sorted shards that each client holds, for ``shards``.
+    tail_factor
+        Class i keeps tail_factor^i of its samples, for ``long_tail``.
     local_epochs, local_steps
         Passes over the local data, or, where ``local_steps`` > 0, optimizer steps instead.
     batch_size
@@ -62,7 +66,9 @@ class ClientSettings:
     model: str = "mlp"
     partition: str = "iid"
     alpha: float = 0.5
+    gamma: float = 0.5
     shards_per_client: int = 2
+    tail_factor: float = 0.5
     local_epochs: int = 1
     local_steps: int = 0
     batch_size: int = 32
@@ -86,15 +92,21 @@ class ClientSettings:
             ("seed", 0),
             ("momentum", 0.0),
             ("weight_decay", 0.0),
+            ("gamma", 0.0),
         ):
             value = getattr(self, name)
             if value < low:
                 msg = f"{name} in [client] must be at least {low}; got {value}."
                 raise ConfigurationError(msg)
-        for name in ("alpha", "learning_rate"):
+        for name in ("alpha", "learning_rate", "tail_factor"):
             value = getattr(self, name)
             if value <= 0:
                 msg = f"{name} in [client] must be above 0; got {value}."
+                raise ConfigurationError(msg)
+        for name in ("gamma", "tail_factor"):
+            value = getattr(self, name)
+            if value > 1:
+                msg = f"{name} in [client] must be at most 1; got {value}."
                 raise ConfigurationError(msg)
 
     def to_wire(self) -> dict[str, str | int | float]:
