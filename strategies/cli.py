@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from quickthorn.strategies.errors import UnknownNameError
+from quickthorn.strategies.parameters import describe_parameters, parameters_text
 from quickthorn.strategies.registry import Spec, available, find
-from quickthorn.strategies.settings import describe_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,15 +58,7 @@ def describe(spec: Spec) -> dict[str, Any]:
         "kind": spec.kind,
         "summary": spec.summary,
         "min_clients": {str(f): spec.min_clients(f) for f in range(6)},
-        "parameters": [
-            {
-                "name": key,
-                "type": describe_type(parameter.annotation),
-                "required": parameter.default is parameter.empty,
-                "default": None if parameter.default is parameter.empty else parameter.default,
-            }
-            for key, parameter in spec.parameters.items()
-        ],
+        "parameters": describe_parameters(spec),
         "kappa": None
         if spec.kappa is None
         else {"n": n, "byzantine": byzantine, "value": spec.kappa(n, byzantine)},
@@ -146,7 +138,7 @@ def _explain(spec: Spec) -> str:
     facts = describe(spec)
     least = ", ".join(f"{n} (f={f})" for f, n in facts["min_clients"].items())
     lines = [f"{spec.name} ({spec.kind})", "", facts["documentation"], ""]
-    lines.append(f"Parameters in a text form: {', '.join(_signature(spec)) or 'none'}")
+    lines.append(f"Parameters in a text form: {parameters_text(spec)}")
     lines.append(f"Clients needed:  {least}")
     if facts["kappa"]:
         kappa = facts["kappa"]
@@ -156,18 +148,6 @@ def _explain(spec: Spec) -> str:
     lines.append(f"Cost:            {spec.complexity}")
     lines.append(f"Reference:       {spec.reference}")
     return "\n".join(lines)
-
-
-def _signature(spec: Spec) -> list[str]:
-    return [
-        f"{key}: {describe_type(parameter.annotation)}"
-        + ("" if parameter.default is parameter.empty else f" = {_text(parameter.default)}")
-        for key, parameter in spec.parameters.items()
-    ]
-
-
-def _text(default: object) -> str:
-    return "unset" if default is None else str(default)
 
 
 def _plural(kind: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import typing
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.strategies.errors import UnknownNameError
+from quickthorn.strategies.parameters import own_parameters, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,20 +97,12 @@ class Spec:
     @property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
         """Return the user's parameters, annotations resolved, in the order of the signature."""
-        own = {
-            name: parameter
-            for name, parameter in inspect.signature(self.apply).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY and name not in SUPPLIED
-        }
-        # Only these annotations: the others name types that exist for the type checker alone.
-        holder = SimpleNamespace(__annotations__={name: own[name].annotation for name in own})
-        hints = typing.get_type_hints(holder, globalns=self.apply.__globals__)
-        return {name: own[name].replace(annotation=hints[name]) for name in own}
+        return own_parameters(self.apply, SUPPLIED)
 
     @property
     def summary(self) -> str:
         """Return the first line of the function's docstring."""
-        return (inspect.getdoc(self.apply) or "").partition("\n")[0]
+        return summary_of(self.apply)
 
 
 # Where a module is not named like its entry: both Krums read as one paper.

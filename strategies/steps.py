@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
+from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.parameters import as_call, check_parameters
 from quickthorn.strategies.registry import Spec
-from quickthorn.strategies.settings import check_value
 
 Finder = Callable[[str], Spec]
 
@@ -34,25 +34,12 @@ class Step:
 
     def __post_init__(self) -> None:
         """Check the parameters against the signature of the rule."""
-        known = self.spec.parameters
-        checked = {}
-        for name, value in self.parameters.items():
-            if name not in known:
-                raise _unknown_parameter(self.spec.name, name, known)
-            where = f"{name} of {self.spec.name}"
-            checked[name] = check_value(value, known[name].annotation, where=where)
-        for name, parameter in known.items():
-            if parameter.default is parameter.empty and name not in checked:
-                msg = f"{self.spec.name} needs {name}; write {self.spec.name}({name}=…)."
-                raise ConfigurationError(msg)
+        checked = check_parameters(self.spec, self.parameters)
         object.__setattr__(self, "parameters", checked)
 
     def __str__(self) -> str:
         """Return the text form: ``clip(radius=2.0)``."""
-        if not self.parameters:
-            return self.spec.name
-        inner = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
-        return f"{self.spec.name}({inner})"
+        return as_call(self.spec.name, self.parameters)
 
     def min_clients(self, byzantine: int) -> int:
         """Return the smallest n that the rule accepts for this f, with these parameters."""
@@ -96,6 +83,24 @@ def parse_step(part: str, find_rule: Finder, *, whole: str) -> Step:
     ('multi_krum', {'select': 3})
 
     """
+    name, parameters = parse_call(part, whole=whole)
+    return Step(find_rule(name), parameters)
+
+
+def parse_call(part: str, *, whole: str) -> tuple[str, dict[str, object]]:
+    """Return the name and the parameters of ``name(key=value, …)``, whatever it names.
+
+    Raises
+    ------
+    ConfigurationError
+        For a text that cannot be read; ``whole`` is quoted.
+
+    Example
+    -------
+    >>> parse_call("clip(radius=median)", whole="")
+    ('clip', {'radius': 'median'})
+
+    """
     match = _STEP.fullmatch(part)
     if match is None:
         msg = (
@@ -111,7 +116,7 @@ def parse_step(part: str, find_rule: Finder, *, whole: str) -> Step:
             msg = f"cannot read {match[0].strip()!r} in {whole}: {item.strip()!r} {fault}."
             raise ConfigurationError(msg)
         parameters[pair["name"]] = _parse_value(pair["value"])
-    return Step(find_rule(match["name"]), parameters)
+    return match["name"], parameters
 
 
 def read_step(item: object, find_rule: Finder, *, what: str) -> Step:
@@ -141,9 +146,3 @@ def _parse_value(text: str) -> object:
         except ValueError:
             continue
     return text.strip("\"'")
-
-
-def _unknown_parameter(rule: str, name: str, known: Mapping[str, object]) -> Exception:
-    if known:
-        return UnknownNameError(f"parameter of {rule}", name, known)
-    return ConfigurationError(f"{rule} has no parameter {name!r}; it takes none. Leave it out.")

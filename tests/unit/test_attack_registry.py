@@ -1,0 +1,177 @@
+"""The tables of attacks, the text form, and what an attack is shown."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import quickthorn.simulations.attacks
+from quickthorn.simulations.attacks.attack import Attack, AttackStep, build_attack
+from quickthorn.simulations.attacks.registry import available_attacks, find_attack
+from quickthorn.simulations.attacks.spec import KNOWLEDGE, AttackSpec, Forged, UpdateView
+from quickthorn.strategies.errors import ConfigurationError, UnknownNameError, UpdateError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROOM = Path(quickthorn.simulations.attacks.__file__).parent
+ALL = [name for names in available_attacks().values() for name in names]
+SECTIONS = ("Parameters", "Returns", "Example", "References")
+
+# Files that are no attack, and one that is not in the tables yet.
+HELPERS = {"__init__", "attack", "registry", "spec"}
+PENDING = {"label_flip", "scaling"}
+
+by_name = pytest.mark.parametrize("name", ALL)
+
+
+def view_of(h: int = 4, k: int = 2, d: int = 3, **others: Any) -> UpdateView:  # noqa: ANN401 - fields
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=(k, d)).astype(np.float32)
+    honest = rng.normal(size=(h, d)).astype(np.float32)
+    return UpdateView(own=own, honest=honest, **others)
+
+
+def test_every_file_is_in_a_table_and_every_entry_has_a_file() -> None:
+    assert {path.stem for path in ROOM.glob("*.py")} - HELPERS - PENDING == set(ALL)
+    for kind, names in available_attacks().items():
+        assert list(names) == sorted(set(names))
+        assert {find_attack(name).kind for name in names} <= {kind}
+
+
+@by_name
+def test_every_entry_is_documented(name: str) -> None:
+    spec = find_attack(name)
+    doc = inspect.getdoc(spec.apply) or ""
+    assert spec.name == name
+    assert spec.knows in KNOWLEDGE
+    assert spec.reference
+    assert spec.summary.endswith(".")
+    assert len(spec.summary) <= 100
+    if spec.kind == "update":
+        positions = [doc.find(f"\n{title}\n{'-' * len(title)}\n") for title in SECTIONS]
+        assert -1 not in positions, f"{name} lacks one of {SECTIONS}"
+        assert positions == sorted(positions)
+        for parameter in ("view", *spec.supplied, *spec.parameters):
+            assert f"\n{parameter}\n    " in doc[positions[0] : positions[1]], parameter
+        assert ">>> " in doc[positions[2] : positions[3]]
+
+
+@by_name
+def test_the_text_form_is_read_back(name: str) -> None:
+    attack = build_attack(name)
+    assert build_attack(str(attack)) == attack
+    assert attack.knows == find_attack(name).knows
+
+
+def test_none_is_no_attack() -> None:
+    view = view_of(state={"kept": 1})
+    forged = build_attack("none").forge(view, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(forged.rows, view.own)
+    assert not np.shares_memory(forged.rows, view.own)
+    assert forged.state == {"kept": 1}
+
+
+def test_without_a_hostile_member_nothing_is_forged() -> None:
+    forged = build_attack("sign_flip").forge(view_of(k=0), rng=np.random.default_rng(0))
+    assert forged.rows.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("sing_flip", UnknownNameError, "unknown attack 'sing_flip'; did you mean 'sign_flip'"),
+        ("gaussian(deviaton=1)", UnknownNameError, "did you mean 'deviation'"),
+        ("gaussian(deviation=-1)", ConfigurationError, "deviation of gaussian must be above 0"),
+        ("gaussian(deviation=wide)", ConfigurationError, "must be a number; got 'wide'"),
+        ("sign_flip(x=1)", ConfigurationError, "sign_flip has no parameter 'x'"),
+        ("sign_flip | gaussian", ConfigurationError, "which is update | update"),
+        ("sign_flip(", ConfigurationError, r"cannot read 'sign_flip\(' in the attack"),
+        ("", ConfigurationError, "cannot read '' in the attack ''"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_when_it_is_read(
+    text: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        build_attack(text)
+
+
+def own_attack(apply: Any, knows: Any = "own data") -> Attack:  # noqa: ANN401 - a function
+    spec = AttackSpec(name="mine", kind="update", apply=apply, knows=knows, reference="-")
+    return Attack((AttackStep(spec),))
+
+
+@pytest.mark.parametrize("level", range(3))
+def test_an_attack_is_shown_what_it_knows_and_no_more(level: int) -> None:
+    seen: list[UpdateView] = []
+
+    def spy(view: UpdateView) -> Forged:
+        seen.append(view)
+        return Forged(view.own.copy())
+
+    attack = own_attack(spy, KNOWLEDGE[level])
+    view = view_of(defense=lambda values: values.mean(axis=0), clients=tuple("abcd"))
+    attack.forge(view, rng=np.random.default_rng(0))
+    shown = seen[-1]
+    assert len(shown.honest) == (4 if level else 0)
+    assert shown.clients == (tuple("abcd") if level else ())
+    assert (shown.defense is not None) == (level == 2)
+    assert shown.cohort == 6
+
+
+def test_an_attack_that_lacks_what_it_needs_says_so() -> None:
+    def same(view: UpdateView) -> Forged:
+        return Forged(view.own.copy())
+
+    rng = np.random.default_rng(0)
+    with pytest.raises(ConfigurationError, match="works from honest updates; got none"):
+        own_attack(same, "all honest updates").forge(view_of(h=0), rng=rng)
+    with pytest.raises(ConfigurationError, match="the view has no defense"):
+        own_attack(same, "the defense").forge(view_of(), rng=rng)
+
+
+def test_rows_of_another_shape_or_type_are_refused() -> None:
+    def narrow(view: UpdateView) -> Forged:
+        return Forged(view.own[:, :1].copy())
+
+    def wide(view: UpdateView) -> Forged:
+        rows: NDArray[Any] = view.own.astype(np.float64)
+        return Forged(rows)
+
+    for apply in (narrow, wide):
+        with pytest.raises(UpdateError, match="must return float32 rows of shape"):
+            own_attack(apply)
+
+
+def test_a_view_is_checked_and_locked() -> None:
+    own = np.zeros((1, 3), np.float32)
+    view = UpdateView(own=own, honest=own)
+    for array in (view.own, view.honest, view.model, view.previous):
+        assert array is not None
+        assert not array.flags.writeable
+    assert own.flags.writeable
+    with pytest.raises(UpdateError, match="a view needs own"):
+        UpdateView(own=own, honest=np.zeros((2, 4), np.float32))
+    with pytest.raises(UpdateError, match="a view needs own"):
+        UpdateView(own=own, honest=own, model=np.zeros(2, np.float32))
+    with pytest.raises(UpdateError, match="one id per honest row: 1; got 2"):
+        UpdateView(own=own, honest=own, clients=("a", "b"))
+
+
+def test_sign_flip_negates_each_members_own_delta_and_not_the_weights() -> None:
+    view = view_of(model=np.full(3, 9.0, np.float32))
+    forged = build_attack("sign_flip").forge(view, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(forged.rows, -view.own)
+
+
+def test_gaussian_noise_has_its_mean_and_deviation_and_differs_by_member() -> None:
+    attack = build_attack("gaussian(mean=5, deviation=2)")
+    rows = attack.forge(view_of(d=20_000), rng=np.random.default_rng(1)).rows
+    assert rows.mean() == pytest.approx(5.0, abs=0.05)
+    assert rows.std() == pytest.approx(2.0, rel=0.02)
+    assert abs(((rows[0] - 5.0) * (rows[1] - 5.0)).mean()) < 0.2
