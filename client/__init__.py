@@ -2,7 +2,7 @@
 
     datasets      named data sets with a fixed held-out part; ``idx`` reads MNIST's files
     partition     who holds which samples: IID, Dirichlet, sorted shards, γ-similar, long tail
-    models        ``logistic``, ``mlp``, ``cnn``; state dictionaries as NumPy arrays
+    models        ``logistic``, ``mlp``, ``cnn``, ``cnn_large``; state dictionaries as NumPy arrays
     optimizers    SGD and Adam, bit for bit those of torch
     training      train on a share, evaluate on it
     evaluation    judge a global model on the held-out part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from quickthorn.strategies.wire import ClientSettings
 
 _EVALUATION_BATCH = 1024
+_DROPOUT = 1 << 32  # so that the masks are not drawn from the numbers that shuffle the samples
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ def train(
     settings
         Epochs or steps, batch size and optimizer. The last batch of an epoch may be smaller.
     seed
-        Of the order of the samples; each epoch is shuffled anew. With one thread on one
-        machine the same arguments give the same bits.
+        Of the order of the samples (each epoch is shuffled anew) and of dropout, for which
+        torch's global generator is borrowed. With one thread on one machine the same
+        arguments give the same bits.
 
     Raises
     ------
@@ -117,15 +120,18 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     model.train()
     total, seen = 0.0, 0
-    for batch in itertools.islice(_batches(len(dataset), settings.batch_size, generator), steps):
-        loss = cross_entropy(
-            model(torch.from_numpy(dataset.features[batch])),
-            torch.from_numpy(dataset.labels[batch]),
-        )
-        torch.autograd.backward(loss)
-        optimizer.step()
-        total += loss.item() * len(batch)
-        seen += len(batch)
+    with _dropout_seeded(seed):
+        for batch in itertools.islice(
+            _batches(len(dataset), settings.batch_size, generator), steps
+        ):
+            loss = cross_entropy(
+                model(torch.from_numpy(dataset.features[batch])),
+                torch.from_numpy(dataset.labels[batch]),
+            )
+            torch.autograd.backward(loss)
+            optimizer.step()
+            total += loss.item() * len(batch)
+            seen += len(batch)
     if not math.isfinite(total):
         msg = f"the loss is {total} after {steps} steps: training diverged. Lower learning_rate."
         raise RunError(msg)
@@ -154,6 +160,18 @@ def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:
     members = [dataset.labels == label for label in range(len(dataset.classes))]
     recall = tuple(float(right[mask].mean()) if mask.any() else None for mask in members)
     return Evaluation(accuracy=float(right.mean()), recall=recall, samples=len(dataset))
+
+
+@contextmanager
+def _dropout_seeded(seed: int) -> Iterator[None]:
+    """Let torch's global generator, from which dropout draws, start at ``seed`` meanwhile."""
+    generator = torch.default_generator
+    before = generator.get_state()
+    generator.manual_seed(_DROPOUT ^ seed)
+    try:
+        yield
+    finally:
+        generator.set_state(before)
 
 
 def _batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[NDArray[Any]]:

@@ -23,7 +23,7 @@ SERVER_ROUND = "server-round"
 # The names that the client side knows, so that a wrong one is refused before anything starts.
 CHOICES = {
     "dataset": ("breast_cancer", "digits", "mnist"),
-    "model": ("cnn", "logistic", "mlp"),
+    "model": ("cnn", "cnn_large", "logistic", "mlp"),
     "partition": ("dirichlet", "gamma", "iid", "long_tail", "shards"),
     "optimizer": ("adam", "sgd"),
 }
@@ -38,7 +38,7 @@ class ClientSettings:
     dataset
         ``breast_cancer``, ``digits`` or ``mnist``.
     model
-        ``logistic``, ``mlp`` or ``cnn`` (images only).
+        ``logistic``, ``mlp``, ``cnn`` or ``cnn_large`` (images only).
     partition
         ``iid``, ``dirichlet``, ``shards`` (sorted by label), ``gamma`` or ``long_tail``.
     alpha

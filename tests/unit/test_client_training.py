@@ -37,8 +37,8 @@ def cancer() -> Dataset:
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_model_fits_every_data_set_that_suits_it(model: str, dataset: str) -> None:
     data = DATASETS[dataset]
-    if model == "cnn" and len(data.sample_shape) == 1:
-        with pytest.raises(ConfigurationError, match="cnn needs images"):
+    if model.startswith("cnn") and len(data.sample_shape) == 1:
+        with pytest.raises(ConfigurationError, match=f"{model} needs images"):
             build_model(model, data.sample_shape, len(data.classes), 0)
         return
     built = build_model(model, data.sample_shape, len(data.classes), 0)
@@ -142,6 +142,26 @@ def test_the_same_seed_gives_the_same_bits(cancer: Dataset, optimizer: str) -> N
     assert runs[0][0] != runs[2][0]
     for key, array in runs[0][1].items():
         np.testing.assert_array_equal(array, runs[1][1][key])
+
+
+def test_dropout_repeats_too_and_leaves_torch_alone() -> None:
+    digits = load_split("digits", "train").take(np.arange(64))
+    states = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        expected = torch.rand(3)
+        torch.manual_seed(noise)
+        model = build_model("cnn_large", (1, 8, 8), 10, 0)
+        train(model, digits, SETTINGS, seed=7)
+        states.append(get_state(model))
+        assert torch.equal(torch.rand(3), expected)
+    for key, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][key])
+
+
+def test_the_large_cnn_has_the_published_size() -> None:
+    state = get_state(build_model("cnn_large", (1, 28, 28), 10, 0))
+    assert sum(array.size for array in state.values()) == 1_199_882
 
 
 @pytest.mark.parametrize(

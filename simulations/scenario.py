@@ -1,0 +1,307 @@
+"""A scenario: one simulated federation, told completely by one small table."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import tomllib
+import typing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from quickthorn.client.datasets import load_dataset
+from quickthorn.simulations.schedule import parse_schedule
+from quickthorn.strategies import build
+from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
+from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.settings import describe_type, read_settings
+from quickthorn.strategies.wire import CHOICES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_ATTACK = "none"
+
+# Part of every digest; to be raised when the same scenario no longer gives the same model.
+_MEANING = 1
+
+_RANGES: tuple[tuple[str, float], ...] = (
+    ("clients", 1),
+    ("clients_per_round", 0),
+    ("rounds", 1),
+    ("local_epochs", 1),
+    ("local_steps", 0),
+    ("batch_size", 1),
+    ("weight_decay", 0),
+    ("attackers", 0),
+    ("attack_start", 1),
+    ("attack_every", 1),
+    ("seed", 0),
+    ("eval_every", 1),
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One federation: its data, its members, its attack and its defense.
+
+    Texts of a defense, an optimizer or an attack are brought to one form when it is made, so
+    that what means the same is the same scenario.
+
+    Attributes
+    ----------
+    dataset, data_dir
+        ``breast_cancer``, ``digits`` or ``mnist``, and the folder of MNIST's files.
+    model
+        ``logistic``, ``mlp``, ``cnn``, ``cnn_large``, or ``module:factory``: a function of
+        (sample shape, number of classes) that returns a ``torch.nn.Module``.
+    clients, clients_per_round
+        How many members there are, and how many are drawn in a round; 0 draws all.
+    partition, alpha, gamma
+        Who holds which samples: ``iid``; ``dirichlet`` with concentration ``alpha``;
+        ``shards``, sorted by label and cut into one piece per client; ``gamma``, a share
+        ``gamma`` of the samples IID and the rest sorted; ``long_tail``.
+    rounds
+        Rounds of training.
+    local_epochs, local_steps
+        Passes over a client's data per round, or, where ``local_steps`` > 0, steps instead.
+    batch_size, lr, lr_schedule, weight_decay
+        Of the clients' SGD. The schedule is ``constant``, ``step(every=50, factor=0.5)`` or
+        ``inverse(every=50)``, by rounds.
+    client_momentum, client_damping
+        β of a momentum that each client keeps over the rounds: m ← β m + g, or damped,
+        m ← β m + (1 − β) g.
+    attackers, byzantine
+        How many clients are hostile (those with the highest ids), and how many the defense
+        assumes. They differ where one studies a wrong assumption.
+    attack, attack_start, attack_every
+        What the hostile do, as text (``none``: they are honest): from round ``attack_start``
+        on, in every ``attack_every``-th round.
+    defense, optimizer
+        As text; see ``quickthorn rules``.
+    seed
+        Of the partition, the initial model, the batches, the draw of clients and the attack.
+    eval_every
+        Judge the model in every so many rounds, and always after the last.
+    strategy
+        ``engine``: in this process. ``flower``: the same clients under ``RobustStrategy``, over
+        Flower's messages; slower, and the same model to the bit.
+
+    Raises
+    ------
+    UnknownNameError
+        For a data set, a model, a rule or a parameter that does not exist.
+    ConfigurationError
+        For a value outside its range.
+
+    Example
+    -------
+    >>> scenario = Scenario(defense="nnm|median", byzantine=2)
+    >>> scenario.defense, scenario.client_ids[:2], len(scenario.digest)
+    ('nnm | median', ('client-00', 'client-01'), 64)
+
+    """
+
+    dataset: str = "digits"
+    data_dir: str = ""
+    model: str = "mlp"
+    clients: int = 20
+    clients_per_round: int = 0
+    partition: str = "iid"
+    alpha: float = 0.5
+    gamma: float = 0.5
+    rounds: int = 20
+    local_epochs: int = 1
+    local_steps: int = 0
+    batch_size: int = 32
+    lr: float = 0.1
+    lr_schedule: str = "constant"
+    client_momentum: float = 0.0
+    client_damping: bool = False
+    weight_decay: float = 0.0
+    attackers: int = 0
+    byzantine: int = 0
+    attack: str = NO_ATTACK
+    attack_start: int = 1
+    attack_every: int = 1
+    defense: str = "mean"
+    optimizer: str = "sgd"
+    seed: int = 0
+    eval_every: int = 1
+    strategy: Literal["engine", "flower"] = "engine"
+
+    def __post_init__(self) -> None:
+        """Refuse what could fail later, and bring texts to one form."""
+        for name in ("dataset", "partition"):
+            if getattr(self, name) not in CHOICES[name]:
+                raise UnknownNameError(f"{name} of a scenario", getattr(self, name), CHOICES[name])
+        if ":" not in self.model and self.model not in CHOICES["model"]:
+            raise UnknownNameError("model of a scenario", self.model, CHOICES["model"])
+        if self.dataset == "mnist" and not self.data_dir:
+            msg = "dataset mnist of a scenario needs data_dir: the folder with its IDX files."
+            raise ConfigurationError(msg)
+        self._check_numbers()
+        canonical = {
+            "defense": str(build(self.defense, byzantine=self.byzantine)),
+            "optimizer": str(build_optimizer(self.optimizer)),
+            "attack": _canonical_attack(self.attack),
+        }
+        parse_schedule(self.lr_schedule)
+        for name, text in canonical.items():
+            object.__setattr__(self, name, text)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Scenario:
+        """Read the file at ``path``: flat keys, named as the attributes.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is missing, no TOML, has an unknown key (the near miss is named) or a value
+            that cannot be used.
+
+        """
+        try:
+            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            msg = f"cannot read {path}: {error.strerror}. Give a scenario's TOML file."
+            raise ConfigurationError(msg) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            msg = f"{path} is not valid TOML: {error}."
+            raise ConfigurationError(msg) from error
+        return cls.from_table(table)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, object]) -> Scenario:
+        """Read an already parsed table.
+
+        Example
+        -------
+        >>> Scenario.from_table({"atackers": 4})
+        Traceback (most recent call last):
+        ...
+        quickthorn.strategies.errors.UnknownNameError: unknown key of the scenario 'atackers'; \
+did you mean 'attackers'? Known: ...
+
+        """
+        return read_settings(cls, table, where="the scenario")
+
+    def with_settings(self, settings: Mapping[str, object]) -> Scenario:
+        """Return the scenario with other values of some keys, given as text or as values.
+
+        Raises
+        ------
+        UnknownNameError, ConfigurationError
+            As ``from_table`` does.
+
+        Example
+        -------
+        >>> Scenario().with_settings({"clients": "50", "defense": "median"}).clients
+        50
+
+        """
+        return self.from_table({**self.to_table(), **_typed(settings)})
+
+    def to_table(self) -> dict[str, object]:
+        """Return every key with its value; ``from_table`` reads it back."""
+        return dataclasses.asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256, in hexadecimal, of all that determines the result.
+
+        Where a data set's files lie does not count; what they hold does.
+
+        Raises
+        ------
+        ConfigurationError
+            If the files are missing.
+
+        """
+        told = {**self.to_table(), "data_dir": "", "meaning": _MEANING}
+        if self.data_dir and self.dataset == "mnist":
+            told["data"] = _fingerprint(self.data_dir)
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def client_ids(self) -> tuple[str, ...]:
+        """Return the ids of all clients; the order of text is the order of numbers."""
+        width = len(str(self.clients - 1))
+        return tuple(f"client-{number:0{width}}" for number in range(self.clients))
+
+    @property
+    def hostile(self) -> tuple[str, ...]:
+        """Return the ids of the hostile clients: the last ones."""
+        return self.client_ids[self.clients - self.attackers :]
+
+    def attacks_in(self, number: int) -> bool:
+        """Say whether the hostile clients attack in round ``number``."""
+        since = number - self.attack_start
+        return self.attackers > 0 and since >= 0 and since % self.attack_every == 0
+
+    def _check_numbers(self) -> None:
+        for name, low in _RANGES:
+            if getattr(self, name) < low:
+                msg = f"{name} of a scenario must be at least {low}; got {getattr(self, name)}."
+                raise ConfigurationError(msg)
+        for name, bound in (("clients_per_round", self.clients), ("attackers", self.clients - 1)):
+            if getattr(self, name) > bound:
+                msg = (
+                    f"{name} of a scenario must be at most {bound}, with clients={self.clients}; "
+                    f"got {getattr(self, name)}. Lower it or raise clients."
+                )
+                raise ConfigurationError(msg)
+        for name in ("alpha", "lr"):
+            if getattr(self, name) <= 0:
+                msg = f"{name} of a scenario must be above 0; got {getattr(self, name)}."
+                raise ConfigurationError(msg)
+        for name, closed in (("gamma", True), ("client_momentum", False)):
+            value = getattr(self, name)
+            if not 0 <= value <= 1 or (value == 1 and not closed):
+                msg = f"{name} of a scenario must be from 0 to 1{'' if closed else ', below 1'}; "
+                raise ConfigurationError(f"{msg}got {value}.")
+
+
+def _canonical_attack(text: str) -> str:
+    if text == NO_ATTACK:
+        return text
+    # Imported here: attacks bring torch in, and most of a scenario's users do not need it.
+    registry = importlib.import_module("quickthorn.simulations.attacks.registry")
+    return str(registry.build_attack(text))
+
+
+def _typed(settings: Mapping[str, object]) -> dict[str, object]:
+    """Turn the texts of ``--set`` into the types of their keys; other values stay."""
+    hints = typing.get_type_hints(Scenario)
+    texts = {key for key, value in settings.items() if isinstance(value, str) and key in hints}
+    return {
+        key: _from_text(key, str(value), hints[key]) if key in texts else value
+        for key, value in settings.items()
+    }
+
+
+def _from_text(key: str, text: str, hint: object) -> object:
+    if hint is bool and text in {"true", "false"}:
+        return text == "true"
+    if hint is int or hint is float:
+        try:
+            return int(text) if hint is int else float(text)
+        except ValueError as error:
+            msg = f"{key} in the scenario must be {describe_type(hint)}; got {text!r}."
+            raise ConfigurationError(msg) from error
+    return text
+
+
+@cache
+def _fingerprint(folder: str) -> str:
+    """Return the SHA-256 of a folder's MNIST files, whatever they are compressed with."""
+    sha = hashlib.sha256()
+    for split in load_dataset("mnist", folder):
+        sha.update(split.features.tobytes())
+        sha.update(split.labels.tobytes())
+    return sha.hexdigest()
