@@ -55,6 +55,7 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
         patience=server.patience,
         organizations={client: name for name, client in settings.organizations.items()},
         seed=server.seed,
+        spill_bytes=server.spill_bytes,
     )
     config = ConfigRecord(dict(settings.client.to_wire()))
     return strategy.start(

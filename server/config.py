@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.server.limits import check_limits
+from quickthorn.server.storage import SPILL_BYTES
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.optimizer import build_optimizer
@@ -41,7 +42,8 @@ class ServerSettings:
         How many rounds, and the seconds that each phase of one may take.
     optimizer
         As for ``RobustStrategy``, as text.
-    fraction_train, fraction_evaluate, quorum, min_available_clients, patience, seed, run_dir
+    fraction_train, fraction_evaluate, quorum, min_available_clients, patience, seed,
+    spill_bytes, run_dir
         As for ``RobustStrategy``; a quorum or ``min_available_clients`` of 0 and an empty
         ``run_dir`` stand for its default. Evaluation at the clients is off unless asked for.
 
@@ -61,6 +63,7 @@ class ServerSettings:
     min_available_clients: int = 0
     patience: float = 60.0
     seed: int = 0
+    spill_bytes: int = SPILL_BYTES
     run_dir: str = ""
 
     def __post_init__(self) -> None:
@@ -80,6 +83,7 @@ class ServerSettings:
             min_available_clients=self.min_available_clients,
             patience=self.patience,
             seed=self.seed,
+            spill_bytes=self.spill_bytes,
             where=" in [server]",
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from quickthorn.server.admission import Expectation
     from quickthorn.server.exchange import Reply
+    from quickthorn.strategies.updates import Array
 
 # A member can push any number of invented or repeated replies; this many are named, the
 # rest counted.
@@ -66,6 +67,14 @@ class Intake:
                 Verdict(reply.client, sound, admission.code, admission.reason, admission.ignored)
             )
 
+    @classmethod
+    def unjudged(cls, clients: Iterable[str], code: str, reason: str) -> Intake:
+        """Return the intake of a round in which no reply could be judged."""
+        intake = cls()
+        for client in clients:
+            intake._refuse(client, code, reason)
+        return intake
+
     def _refuse(self, client: str, code: str, reason: str) -> None:
         self.verdicts.append(Verdict(client, accepted=False, code=code, reason=reason))
 
@@ -83,9 +92,23 @@ class Intake:
 
 
 def take_updates(
-    replies: Iterable[Reply], asked: Sequence[str], expected: Expectation
+    replies: Iterable[Reply],
+    asked: Sequence[str],
+    expected: Expectation,
+    values: Array | None = None,
 ) -> tuple[UpdateMatrix | None, list[NDArray[np.int64]], Intake]:
     """Turn the replies of a training round into the matrix, while they arrive.
+
+    Parameters
+    ----------
+    replies
+        Of the clients that were asked, and whatever else came.
+    asked
+        The clients.
+    expected
+        What each reply is measured against.
+    values
+        (n, d) where the matrix is to lie; in memory by default.
 
     Returns
     -------
@@ -95,7 +118,8 @@ def take_updates(
 
     """
     intake = Intake()
-    builder = MatrixBuilder(asked, expected.layout.size, expected.layout.dtype)
+    layout = expected.layout
+    builder = MatrixBuilder(asked, layout.size, layout.dtype, values=values)
 
     def judge(client: str, content: RecordDict) -> Admission:
         admission = admit(content, expected, builder.row(client))

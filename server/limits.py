@@ -13,13 +13,14 @@ def check_limits(  # noqa: PLR0913 - one keyword per setting
     min_available_clients: int,
     patience: float,
     seed: int,
+    spill_bytes: int,
     where: str = "",
 ) -> None:
     """Refuse settings outside their ranges.
 
     Parameters
     ----------
-    fraction_train, fraction_evaluate, quorum, min_available_clients, patience, seed
+    fraction_train, fraction_evaluate, quorum, min_available_clients, patience, seed, spill_bytes
         As for ``RobustStrategy``.
     where
         Put behind the name in an error, for instance ``" in [server]"``.
@@ -32,7 +33,7 @@ def check_limits(  # noqa: PLR0913 - one keyword per setting
     Example
     -------
     >>> check_limits(fraction_train=1.5, fraction_evaluate=0, quorum=0,
-    ...              min_available_clients=0, patience=1.0, seed=0)
+    ...              min_available_clients=0, patience=1.0, seed=0, spill_bytes=0)
     Traceback (most recent call last):
     ...
     quickthorn.strategies.errors.ConfigurationError: fraction_train must be from 0 to 1; got 1.5.
@@ -49,6 +50,7 @@ def check_limits(  # noqa: PLR0913 - one keyword per setting
         ("quorum", quorum),
         ("min_available_clients", min_available_clients),
         ("seed", seed),
+        ("spill_bytes", spill_bytes),
     ):
         if count < 0 or count != int(count):
             msg = f"{name}{where} must be an integer, 0 or more; got {count!r}."

@@ -14,17 +14,18 @@ from flwr.serverapp.strategy import Result, Strategy
 from quickthorn.server.admission import Expectation
 from quickthorn.server.cohort import connected, sample, wait_for
 from quickthorn.server.exchange import Ballot, ask, collect
-from quickthorn.server.intake import take_metrics, take_updates
+from quickthorn.server.intake import Intake, take_metrics, take_updates
 from quickthorn.server.limits import check_limits
 from quickthorn.server.mailbox import Arrival, Mailbox, open_mailbox
 from quickthorn.server.model import digest, save_model, to_model, to_record
 from quickthorn.server.recorder import LOG, Recorder
+from quickthorn.server.storage import SPILL_BYTES, reserve
 from quickthorn.server.store import RoundRecord
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.optimizer import build_optimizer
 from quickthorn.strategies.registry import SCORERS, find
-from quickthorn.strategies.round import run_round
+from quickthorn.strategies.round import RoundOutcome, run_round
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ARRAYS, CONFIG, NUM_EXAMPLES, SERVER_ROUND
 
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
     from flwr.app import Message
     from flwr.serverapp import Grid
+    from numpy.typing import NDArray
 
     from quickthorn.server.exchange import Reply
     from quickthorn.server.model import Model
     from quickthorn.strategies import Defense, Step
+    from quickthorn.strategies.defense import State
     from quickthorn.strategies.optimizer import Optimizer
 
 _DEFAULT_TIMEOUT = 3600.0  # seconds, as in Flower's Strategy.start
@@ -81,6 +84,10 @@ class RobustStrategy(Strategy):
         Of the draw of clients, and of rules that draw.
     max_reply_bytes
         The most that one reply may weigh; four models and 16 MiB by default.
+    spill_bytes
+        From how many bytes on the updates of a round lie in a file of ``run_dir``, which is
+        gone with the round, and not in memory; 2 GiB by default, 0 for never. A disk without
+        room for them leaves the model unchanged with the reason recorded; nobody is asked.
     arrayrecord_key, configrecord_key, weighted_by_key
         Record names, as in Flower's ``FedAvg``. Sample counts are claims: they carry weight
         only under a rule that asks for them, such as ``weighted_mean``, and there capped.
@@ -114,6 +121,7 @@ class RobustStrategy(Strategy):
         scorers: Sequence[str] = SCORERS,
         seed: int = 0,
         max_reply_bytes: int | None = None,
+        spill_bytes: int = SPILL_BYTES,
         arrayrecord_key: str = ARRAYS,
         configrecord_key: str = CONFIG,
         weighted_by_key: str = NUM_EXAMPLES,
@@ -127,6 +135,7 @@ class RobustStrategy(Strategy):
             min_available_clients=min_available_clients or 0,
             patience=patience,
             seed=seed,
+            spill_bytes=spill_bytes,
         )
         for name in scorers:
             find("scorer", name)
@@ -140,6 +149,7 @@ class RobustStrategy(Strategy):
         self.scorers = tuple(scorers)
         self.seed = seed
         self.max_reply_bytes = max_reply_bytes
+        self.spill_bytes = spill_bytes
         self.arrayrecord_key = arrayrecord_key
         self.configrecord_key = configrecord_key
         self.weighted_by_key = weighted_by_key
@@ -270,7 +280,7 @@ class RobustStrategy(Strategy):
 
     def _begin(self) -> None:
         """Forget an earlier run of this object; nothing is written yet."""
-        self._state: object = None
+        self._state: State | None = None
         self.run_dir = _fresh_folder() if self._given_dir is None else Path(self._given_dir)
         self._recorder = Recorder(
             self.run_dir,
@@ -348,18 +358,7 @@ class RobustStrategy(Strategy):
         expected = Expectation.of(
             layout, weights, arrays_key=self.arrayrecord_key, weight_key=self.weighted_by_key
         )
-        matrix, found, intake = take_updates(replies, list(self._asked), expected)
-        outcome = run_round(
-            self.defense,
-            matrix,
-            weights=weights,
-            counters=found or [counters],
-            quorum=self.quorum,
-            scorers=self.scorers,
-            optimizer=self.optimizer,
-            state=self._state,
-            rng=np.random.default_rng((self.seed, number)),
-        )
+        outcome, intake = self._play(number, replies, expected, counters)
         self._state = outcome.state
         model = self._sent
         if outcome.weights is not None and outcome.counters is not None:
@@ -384,6 +383,37 @@ class RobustStrategy(Strategy):
             return None, None
         save_model(model, self.run_dir)
         return to_record(model), MetricRecord(dict(metrics))
+
+    def _play(
+        self,
+        number: int,
+        replies: Iterable[Reply],
+        expected: Expectation,
+        counters: NDArray[np.int64],
+    ) -> tuple[RoundOutcome, Intake]:
+        """Take the replies and aggregate them; what they filled is free afterwards."""
+        layout, asked = expected.layout, list(self._asked)
+        shape = len(asked), layout.size
+        try:
+            values = reserve(shape, layout.dtype, folder=self.run_dir, spill_bytes=self.spill_bytes)
+        except (OSError, MemoryError) as error:
+            reason = f"no room for {shape[0]} updates of {shape[1]} parameters: {error}"
+            unjudged = "was not judged: the server had no room for the updates"
+            outcome = RoundOutcome(None, None, reason, None, (), self._state)
+            return outcome, Intake.unjudged(asked, "no-room", unjudged)
+        matrix, found, intake = take_updates(replies, asked, expected, values)
+        outcome = run_round(
+            self.defense,
+            matrix,
+            weights=expected.weights,
+            counters=found or [counters],
+            quorum=self.quorum,
+            scorers=self.scorers,
+            optimizer=self.optimizer,
+            state=self._state,
+            rng=np.random.default_rng((self.seed, number)),
+        )
+        return outcome, intake
 
     def _close_evaluation(self, number: int, replies: Iterable[Reply]) -> MetricRecord | None:
         if not self._asked:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.kernels.mapped import release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+# Elements of short rows that are checked in one call.
+_CHECKED_TOGETHER = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,14 @@ class UpdateMatrix:
 class MatrixBuilder:
     """An n×d matrix that fills row by row as replies arrive; nothing else is ever held.
 
+    Parameters
+    ----------
+    clients, size, dtype
+        One row of ``size`` elements for each of the clients.
+    values
+        The (n, size) array to fill, for instance an ``np.memmap``, of which hardly more than
+        the row at hand is resident; by default a new one in memory.
+
     Example
     -------
     >>> builder = MatrixBuilder(["b", "a"], size=2, dtype=np.dtype("f4"))
@@ -212,15 +224,23 @@ class MatrixBuilder:
 
     """
 
-    def __init__(self, clients: Sequence[str], size: int, dtype: np.dtype[Any]) -> None:
-        """Reserve one row of ``size`` elements for each of ``clients``."""
+    def __init__(
+        self,
+        clients: Sequence[str],
+        size: int,
+        dtype: np.dtype[Any],
+        *,
+        values: Array | None = None,
+    ) -> None:
+        """Reserve the rows."""
         self._clients = tuple(sorted(clients))
         self._slot = {client: slot for slot, client in enumerate(self._clients)}
-        self._values = np.empty((len(self._clients), size), dtype)
+        self._values = np.empty((len(self._clients), size), dtype) if values is None else values
         self._kept: dict[str, float] = {}
 
     def row(self, client: str) -> Array:
         """Return the row of ``client`` to write the update into."""
+        release(self._values)
         row: Array = self._values[self._slot[client]]
         return row
 
@@ -235,6 +255,7 @@ class MatrixBuilder:
             source = self._slot[client]
             if source != target:
                 self._values[target] = self._values[source]
+                release(self._values)
         weights = np.array([self._kept[client] for client in kept], np.float64)
         return UpdateMatrix(self._values[: len(kept)], tuple(kept), weights)
 
@@ -340,16 +361,25 @@ def check_values(values: object) -> None:
     if values.dtype not in (np.float32, np.float64):
         msg = f"updates must be float32 or float64; got {values.dtype}. Convert them first."
         raise UpdateError(msg)
-    bad = [str(row) for row, update in enumerate(values) if not _is_finite(update)]
+    bad = _rows_not_finite(values)
     if bad:
         msg = (
-            f"rows {', '.join(bad)} hold NaN or infinity; leave those clients out "
+            f"rows {', '.join(map(str, bad))} hold NaN or infinity; leave those clients out "
             "(the server's admission does) and record why."
         )
         raise UpdateError(msg)
 
 
-def _is_finite(row: Array) -> bool:
-    # NaN and infinity survive in a sum, which needs no memory; a finite row may overflow it.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(row.sum()) or np.isfinite(row).all())
+def _rows_not_finite(values: Array) -> list[int]:
+    """Return which rows hold NaN or infinity."""
+    bad: list[int] = []
+    together = max(1, _CHECKED_TOGETHER // values.shape[1])
+    for start in range(0, len(values), together):
+        rows = values[start : start + together]
+        # NaN and infinity survive in a sum, which needs no memory; finite rows may overflow it.
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = not np.isfinite(rows.sum())
+        if suspect:
+            bad += [start + index for index, row in enumerate(rows) if not np.isfinite(row).all()]
+        release(rows)
+    return bad

@@ -37,7 +37,7 @@ def test_what_may_be_left_out_has_a_default(tmp_path: Path) -> None:
     found = read(tmp_path, f"[server]\n{SERVER}")
 
     assert (found.server.rounds, found.server.quorum, found.organizations) == (3, 0, {})
-    assert found.server.optimizer == "sgd"
+    assert (found.server.optimizer, found.server.spill_bytes) == ("sgd", 2 << 30)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,7 @@ def test_the_server_table_is_required(tmp_path: Path) -> None:
         ("fraction_train = 1.5", r"fraction_train in \[server\] must be from 0 to 1; got 1\.5"),
         ("fraction_evaluate = -0.1", r"fraction_evaluate in \[server\] must be from 0 to 1"),
         ("seed = -1", r"seed in \[server\] must be an integer, 0 or more; got -1"),
+        ("spill_bytes = -1", r"spill_bytes in \[server\] must be an integer, 0 or more; got -1"),
         ("quorum = -1", r"quorum in \[server\] must be an integer, 0 or more; got -1"),
         ("[organizations]\nNorth = 3", "North in organizations in the federation must be a text"),
     ],

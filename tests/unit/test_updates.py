@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from quickthorn.strategies.errors import UpdateError
-from quickthorn.strategies.updates import MatrixBuilder, ModelLayout, UpdateMatrix
+from quickthorn.strategies.kernels.mapped import release
+from quickthorn.strategies.updates import MatrixBuilder, ModelLayout, UpdateMatrix, check_values
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DTYPES = st.sampled_from(["f2", "f4", "f8", "i8", "i4", "u1", "?"])
 MODELS = st.dictionaries(
@@ -143,6 +148,43 @@ def test_the_builder_never_holds_a_second_matrix() -> None:
         tracemalloc.stop()
     assert matrix.values.shape == (n - 1, d)
     assert peak < 1.2 * whole
+
+
+def test_a_file_may_hold_the_matrix(tmp_path: Path) -> None:
+    values = np.memmap(tmp_path / "updates", np.float32, "w+", shape=(4, 5000))
+    builder = MatrixBuilder("abcd", size=5000, dtype=np.dtype("f4"), values=values)
+    for number, client in enumerate("dbca"):
+        builder.row(client)[:] = number
+        if client != "b":
+            builder.keep(client)
+
+    matrix = builder.finish()
+
+    assert matrix.clients == ("a", "c", "d")
+    assert matrix.values[:, 4999].tolist() == [3.0, 2.0, 0.0]
+    assert np.shares_memory(matrix.values, values)
+
+
+@pytest.mark.parametrize("mode", ["c", "r+"])
+def test_letting_go_of_pages_loses_nothing(mode: Literal["c", "r+"], tmp_path: Path) -> None:
+    np.zeros(5000).tofile(tmp_path / "updates")
+    values = np.memmap(tmp_path / "updates", np.float64, mode)
+    values[:] = 1.0
+
+    release(values.view(np.ndarray)[10:])
+
+    assert values.tolist() == [1.0] * 5000
+    # Where changes reach no file, as with mode "c", the pages are the only place they are in.
+    assert np.fromfile(tmp_path / "updates")[0] == (mode == "r+")
+
+
+def test_many_short_rows_are_checked_together_and_named_apart() -> None:
+    values = np.zeros((70_000, 2))
+    values[[3, 65_000, 69_999], 1] = np.inf, np.nan, -np.inf
+    with pytest.raises(UpdateError, match="rows 3, 65000, 69999 hold NaN or infinity"):
+        check_values(values)
+    values[:] = np.finfo(np.float64).max  # whose sum is infinite, and they are not
+    check_values(values)
 
 
 def test_a_builder_without_a_kept_row_has_no_matrix() -> None:
