@@ -23,7 +23,7 @@ from flwr.serverapp.strategy import FedAvg, FedMedian, FedTrimmedAvg, Krum, Mult
 from flwr.supercore.task_identity import TaskIdentity
 
 from quickthorn.strategies import build
-from quickthorn.strategies.kernels.sorting import thread_count
+from quickthorn.strategies.kernels.threads import thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

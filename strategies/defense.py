@@ -22,6 +22,7 @@ from quickthorn.strategies.updates import Aggregate, UpdateMatrix, check_values
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 State = Mapping[str, Any]
@@ -184,7 +185,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         rng = np.random.default_rng(0) if rng is None else rng
         return {"byzantine": self.byzantine, "weights": weights, "rng": rng}
 
-    def _run(self, values: Array, supply: dict[str, Any], state: dict[str, Any]) -> Aggregate:
+    def _run(self, values: Rows, supply: dict[str, Any], state: dict[str, Any]) -> Aggregate:
         mixings: list[NDArray[np.float64]] = []
         for position, step in enumerate(self.steps):
             key = f"{position}:{step.spec.name}"
@@ -256,7 +257,7 @@ def build(
     return Defense(tuple(steps), byzantine)
 
 
-def _apply(step: Step, values: Array, supply: Mapping[str, Any], state: object) -> Any:  # noqa: ANN401 - an Aggregate or a Mixed
+def _apply(step: Step, values: Rows, supply: Mapping[str, Any], state: object) -> Any:  # noqa: ANN401 - an Aggregate or a Mixed
     """Call one rule with what it asks for."""
     asked = {**supply, "state": state}
     given = {name: asked[name] for name in step.spec.supplied}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.rows import Rows
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Elements of short rows that are checked in one call.
@@ -338,7 +340,8 @@ class Mixed:
     Attributes
     ----------
     values
-        (m, d) rows for the next step.
+        (m, d) rows for the next step, as a rule those of ``kernels.rows.mix``, which exist only
+        block by block.
     mixing
         (m, n) row-stochastic: which client each new row consists of; None where row i is
         still client i's alone.
@@ -347,7 +350,7 @@ class Mixed:
 
     """
 
-    values: Array
+    values: Rows
     mixing: NDArray[np.float64] | None = None
     state: Any = None
 

@@ -15,10 +15,10 @@ from quickthorn.strategies.updates import Aggregate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def bulyan(values: Array, *, byzantine: int) -> Aggregate:
+def bulyan(values: Rows, *, byzantine: int) -> Aggregate:
     """Pick n − 2f updates by iterated Krum, then average around their coordinate-wise median.
 
         S = θ = n − 2f picks: each time the row with the best Krum score among those left

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.pairwise import CentralGram
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
 # A projection this close to the largest, relative to it, is the largest.
 _SILENT = 1e-9
 
 
-def caf(values: Array, *, byzantine: int) -> Aggregate:
+def caf(values: Rows, *, byzantine: int) -> Aggregate:
     """Filter along the direction of the largest variance, keep the mean of the least variance.
 
         c_i = 1;  while Σ c_i > n − 2f:

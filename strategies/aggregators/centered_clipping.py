@@ -8,24 +8,20 @@ import numpy as np
 
 from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
-from quickthorn.strategies.kernels.rows import LARGEST, MODERATE
+from quickthorn.strategies.kernels.rows import LARGEST, combine, row_norms
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
-
-# Columns that are summed at a time. Not the block size of the other kernels: the lengths, and
-# with them every bit of the result, must not depend on that setting.
-_CHUNK = 1 << 15
+    from quickthorn.strategies.kernels.rows import Rows
 
 
 def centered_clipping(
-    values: Array,
+    values: Rows,
     *,
     state: Mapping[str, Any] | None,
     radius: float | Literal["median"] = "median",
@@ -86,47 +82,14 @@ def centered_clipping(
         raise ConfigurationError(msg)
     center = _center(state, values.shape[1])
     for _ in range(iterations):
-        lengths = distances_to(values, center)
+        lengths = row_norms(values, center)
         limit = median(lengths[:, None]).vector.item() if radius == "median" else radius
         _move(center, values, lengths, limit)
     return Aggregate(center.astype(values.dtype), state={"center": center})
 
 
-def distances_to(values: Array, center: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ‖x_i − v‖ of every row, in float64, without overflow; at most ``LARGEST``."""
-    lengths = np.empty(len(values))
-    with np.errstate(over="ignore", under="ignore"):
-        for index, row in enumerate(values):
-            length = _length(row, center, 1.0)
-            if not MODERATE[0] < length < MODERATE[1]:  # squares left float64, or it is zero
-                differences = (_difference(row, center, chunk) for chunk in _chunks(len(row)))
-                peak = max(float(np.abs(part).max()) for part in differences)
-                length = _length(row, center, min(peak, LARGEST) or 1.0)
-            lengths[index] = min(length, LARGEST)
-    return lengths
-
-
-def _length(row: Array, center: NDArray[np.float64], scale: float) -> float:
-    """Return ‖x − v‖, computed in units of ``scale``."""
-    total = 0.0
-    for chunk in _chunks(len(row)):
-        part = _difference(row, center, chunk)
-        if scale != 1.0:
-            part /= scale
-        part *= part
-        total += float(np.add.reduce(part))
-    return float(np.sqrt(total)) * scale
-
-
-def _difference(row: Array, center: NDArray[np.float64], chunk: slice) -> NDArray[np.float64]:
-    """Return x − v over ``chunk``, in memory of its own."""
-    difference = row[chunk].astype(np.float64)
-    difference -= center[chunk]
-    return difference
-
-
 def _move(
-    center: NDArray[np.float64], values: Array, lengths: NDArray[np.float64], limit: float
+    center: NDArray[np.float64], values: Rows, lengths: NDArray[np.float64], limit: float
 ) -> None:
     """Do one iteration on ``center``, in place.
 
@@ -140,16 +103,8 @@ def _move(
     shares[longer] = np.where(lengths[longer] < LARGEST, limit / lengths[longer], 0.0) / n
     # Exactly 0 where nobody is clipped: the previous aggregate is then forgotten.
     kept = float(np.add.reduce(1.0 / n - shares))
-    for chunk in _chunks(len(center)):
-        moved = center[chunk] * kept
-        for share, row in zip(shares, values, strict=True):
-            moved += row[chunk].astype(np.float64) * share
-        center[chunk] = moved
-
-
-def _chunks(columns: int) -> Iterator[slice]:
-    for start in range(0, columns, _CHUNK):
-        yield slice(start, start + _CHUNK)
+    center *= kept
+    center += combine(shares[None, :], values, np.float64)[0]
 
 
 def _center(state: Mapping[str, Any] | None, columns: int) -> NDArray[np.float64]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.pairwise import CentralGram
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 # Newton's steps need about ten; the bound only says that the loop ends.
 _MAX_STEPS = 200
 
 
-def geometric_median(values: Array, *, tolerance: float = 1e-10) -> Aggregate:
+def geometric_median(values: Rows, *, tolerance: float = 1e-10) -> Aggregate:
     """Find the point with the smallest sum of distances to the updates.
 
         A(x) = argmin_z Σ ‖z − x_i‖ = Σ w_i x_i,   w_i ∝ 1 / max(ν, ‖z − x_i‖)

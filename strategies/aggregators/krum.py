@@ -16,12 +16,12 @@ from quickthorn.strategies.updates import Aggregate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 _REFERENCE = "Blanchard et al., NeurIPS 2017"
 
 
-def krum_scores(values: Array, byzantine: int) -> NDArray[np.float64]:
+def krum_scores(values: Rows, byzantine: int) -> NDArray[np.float64]:
     """Return each row's sum of squared distances to its n − f − 2 nearest others.
 
     Parameters
@@ -44,7 +44,7 @@ def krum_scores(values: Array, byzantine: int) -> NDArray[np.float64]:
     return scores
 
 
-def krum(values: Array, *, byzantine: int) -> Aggregate:
+def krum(values: Rows, *, byzantine: int) -> Aggregate:
     """Choose the update with the smallest sum of squared distances to its nearest others.
 
         s_i = Σ_{j ∈ N_i} ‖x_i − x_j‖²,   A(x) = x_i*,  i* = argmin s_i
@@ -78,7 +78,7 @@ def krum(values: Array, *, byzantine: int) -> Aggregate:
     return multi_krum(values, byzantine=byzantine, select=1)
 
 
-def multi_krum(values: Array, *, byzantine: int, select: int | None = None) -> Aggregate:
+def multi_krum(values: Rows, *, byzantine: int, select: int | None = None) -> Aggregate:
     """Average the updates with the best Krum scores, each alike.
 
         A(x) = 1/m Σ x_i over the m smallest s_i

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 # The search visits at most 1.4656^f nodes per threshold; for f = 24 that is 10 000.
 MAX_LIARS = 24
@@ -27,7 +27,7 @@ MAX_LIARS = 24
 _CYCLE = 2
 
 
-def mda(values: Array, *, byzantine: int) -> Aggregate:
+def mda(values: Rows, *, byzantine: int) -> Aggregate:
     """Average the n − f updates that lie closest together: the set of the smallest diameter.
 
         A(x) = mean of S*,   S* = argmin_{|S| = n−f} max_{i,j ∈ S} ‖x_i − x_j‖

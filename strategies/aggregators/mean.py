@@ -11,10 +11,10 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def mean(values: Array) -> Aggregate:
+def mean(values: Rows) -> Aggregate:
     """Average the updates, each client alike; no defense at all.
 
         A(x) = 1/n Σ x_i

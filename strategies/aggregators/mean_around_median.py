@@ -11,10 +11,10 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def mean_around_median(values: Array, *, byzantine: int) -> Aggregate:
+def mean_around_median(values: Rows, *, byzantine: int) -> Aggregate:
     """Average, in every coordinate, the n − f values nearest to the median.
 
         A(x)_k = mean of the n − f values x_ik with the smallest |x_ik − median_k|

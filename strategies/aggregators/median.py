@@ -9,10 +9,10 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def median(values: Array) -> Aggregate:
+def median(values: Rows) -> Aggregate:
     """Take the median of every coordinate; for even n the mean of the two middle values.
 
         A(x)_k = median(x_1k, …, x_nk)

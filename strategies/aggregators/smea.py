@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.pairwise import CentralGram
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 # Subsets that may have to be looked at; 50 000 take seconds on one core.
 MAX_SUBSETS = 50_000
@@ -29,7 +29,7 @@ _TIE = 1e-9
 _BATCH = 256
 
 
-def smea(values: Array, *, byzantine: int) -> Aggregate:
+def smea(values: Rows, *, byzantine: int) -> Aggregate:
     """Average the n − f updates whose covariance has the smallest largest eigenvalue.
 
         A(x) = mean of S*,   S* = argmin_{|S| = n−f} λ_max(cov(S))

@@ -9,10 +9,10 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def trimmed_mean(values: Array, *, byzantine: int) -> Aggregate:
+def trimmed_mean(values: Rows, *, byzantine: int) -> Aggregate:
     """Drop the f lowest and f highest values of every coordinate, average the rest.
 
         A(x)_k = 1/(n − 2f) Σ_{j=f+1}^{n−f} x_(j)k

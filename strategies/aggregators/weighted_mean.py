@@ -14,10 +14,10 @@ from quickthorn.strategies.updates import Aggregate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def weighted_mean(values: Array, *, weights: NDArray[np.float64], cap: float = 3.0) -> Aggregate:
+def weighted_mean(values: Rows, *, weights: NDArray[np.float64], cap: float = 3.0) -> Aggregate:
     """Average the updates by claimed sample counts, none above ``cap`` times the median claim.
 
         A(x) = Σ w_i x_i / Σ w_i,   w_i = min(claim_i, cap · median(claims))

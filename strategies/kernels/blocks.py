@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 BLOCK_ELEMENTS = 1 << 18
 
 
-def column_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Yield slices that cover ``columns``, in order; one block holds about BLOCK_ELEMENTS.
+def column_blocks(rows: int, columns: int, elements: int | None = None) -> Iterator[slice]:
+    """Yield slices that cover ``columns``, in order; one block holds about ``elements``.
+
+    Those are BLOCK_ELEMENTS where nothing else is said.
 
     >>> list(column_blocks(rows=1 << 17, columns=5))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    width = max(1, BLOCK_ELEMENTS // rows)
+    width = max(1, (elements or BLOCK_ELEMENTS) // rows)
     for start in range(0, columns, width):
         yield slice(start, min(start + width, columns))

@@ -12,13 +12,14 @@ from quickthorn.strategies.kernels.rows import LARGEST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 # Below this many elements loading the compiled form costs more than it saves.
 _SMALL = 1 << 18
 
 
-def nearest_mean(values: Array, rows: NDArray[np.intp], count: int) -> Array:
+def nearest_mean(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
     """Return per column of the given rows the mean of the ``count`` values nearest to the median.
 
     They lie side by side once the column is sorted, so len(rows) − count + 1 windows are

@@ -8,8 +8,10 @@ import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.rows import sum_rows
+from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 # Below this many elements loading the compiled form costs more than numpy's sort, and above
@@ -18,7 +20,7 @@ _SMALL = 1 << 18
 _MANY_ROWS = 2048
 
 
-def middle_mean(values: Array, trim: int) -> Array:
+def middle_mean(values: Rows, trim: int) -> Array:
     """Return per column the mean of the values left after dropping ``trim`` at each end.
 
     Parameters
@@ -43,7 +45,11 @@ def middle_mean(values: Array, trim: int) -> Array:
     # Imported on use: numba takes half a second, which small matrices do not win back.
     from quickthorn.strategies.kernels.sorting import network_mean  # noqa: PLC0415 - above
 
-    means = network_mean(values, trim)
+    if isinstance(values, np.ndarray):
+        means = network_mean(values, trim)
+    else:
+        blocks = list(column_blocks(n, d))
+        means = np.concatenate(each(lambda block: network_mean(values[:, block], trim), blocks))
     if values.dtype == np.float64:
         huge = ~np.isfinite(means)
         if huge.any():
@@ -51,7 +57,7 @@ def middle_mean(values: Array, trim: int) -> Array:
     return means
 
 
-def sorted_mean(values: Array, trim: int) -> Array:
+def sorted_mean(values: Rows, trim: int) -> Array:
     """Return what ``middle_mean`` does, by numpy's sort."""
     n, d = values.shape
     result = np.empty(d, values.dtype)

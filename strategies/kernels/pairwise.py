@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
-from quickthorn.strategies.kernels.rows import MODERATE
+from quickthorn.strategies.kernels.rows import MODERATE, row_peaks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def gram(values: Array, exponent: int = 0) -> NDArray[np.float64]:
+def gram(values: Rows, exponent: int = 0) -> NDArray[np.float64]:
     """Return the (n, n) inner products of the rows / 2^exponent, accumulated in float64.
 
     A row so large that its square overflows yields infinities in its own entries only.
@@ -32,7 +32,7 @@ def gram(values: Array, exponent: int = 0) -> NDArray[np.float64]:
     return products
 
 
-def squared_distances(values: Array) -> NDArray[np.float64]:
+def squared_distances(values: Rows) -> NDArray[np.float64]:
     """Return the (n, n) squared Euclidean distances between the rows.
 
     Parameters
@@ -73,7 +73,7 @@ class CentralGram:
     rounding: NDArray[np.float64]
 
 
-def central_gram(values: Array) -> CentralGram:
+def central_gram(values: Rows) -> CentralGram:
     """Return the inner products of the rows about the most central row.
 
     The origin is the row whose distance to its n/2-th nearest row is the smallest: close to
@@ -108,7 +108,7 @@ def _distances(products: NDArray[np.float64]) -> NDArray[np.float64]:
     return distances
 
 
-def _exponent(values: Array) -> int:
+def _exponent(values: Rows) -> int:
     """Return 0, or the binary exponent of the typical row where squares leave float64.
 
     The median peak decides: fewer than half of the rows, the liars, cannot move it beyond
@@ -116,7 +116,7 @@ def _exponent(values: Array) -> int:
     """
     if values.dtype == np.float32:
         return 0
-    peaks = np.sort(np.maximum(values.max(axis=1), -values.min(axis=1)))
+    peaks = np.sort(row_peaks(values))
     typical = float(peaks[(len(peaks) - 1) // 2])
     if typical == 0.0 or MODERATE[0] < typical < MODERATE[1]:
         return 0

@@ -1,8 +1,9 @@
-"""Linear algebra over rows: norms and weighted sums, in float64, by blocks of columns."""
+"""Rows that are read by blocks of columns, and their linear algebra: mixtures, sums, norms."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,25 +14,127 @@ if TYPE_CHECKING:
 
     from quickthorn.strategies.updates import Array
 
+LARGEST = float(np.finfo(np.float64).max)
 
-def row_norms(values: Array) -> NDArray[np.float64]:
-    """Return the n Euclidean norms of the rows of (n, d) ``values``.
+# Lengths and peaks whose squares, summed over any d in memory, neither overflow nor vanish.
+MODERATE = (1e-140, 1e140)
 
-    Accumulated in float64 and scaled by the largest element where a square would overflow
-    or vanish, so that a row of 1e300 has a norm and not an infinity. A norm beyond the
-    largest float64 is that number, ``LARGEST``.
+# Elements that are squared and summed at a time. Not the block size of the other kernels: the
+# norms, and with them every bit of a result, must not depend on that setting.
+_CHUNK = 1 << 18
+
+
+class Rows(Protocol):
+    """What rules and kernels may ask of the n rows of d values that they are given.
+
+    A numpy array, a memory-mapped file and a ``MixedRows`` all answer it. ``rows[:, columns]``
+    and ``rows[some, columns]`` are blocks of columns as numpy arrays; nobody asks for more than
+    a block at a time.
     """
-    norms = np.empty(len(values))
-    for index, row in enumerate(values):
-        peak = float(np.abs(row).max())
-        scale = 1.0 if MODERATE[0] < peak < MODERATE[1] or peak == 0.0 else peak
-        total = 0.0
-        for block in column_blocks(1, len(row)):
-            part = row[block].astype(np.float64) / scale
-            total += float(np.add.reduce(part * part))
-        root = np.sqrt(total)
-        norms[index] = root * scale if scale <= LARGEST / max(root, 1.0) else LARGEST
-    return norms
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (n, d)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return float32 or float64."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...  # noqa: ANN401 - numpy's indexing
+
+
+@dataclass(frozen=True, eq=False)
+class MixedRows:
+    """The m rows ``weights @ base``, computed where somebody looks.
+
+    Each value is summed in float64 over the rows of the base, in their order and without those
+    of weight zero, and rounded once: the same bits in whatever block it is asked for.
+
+    Attributes
+    ----------
+    base
+        (n, d) float32 or float64, in memory or memory-mapped.
+    weights
+        (m, n), how much of each base row a row consists of.
+
+    Example
+    -------
+    >>> rows = mix(np.array([[0.5, 0.5, 0.0]]), np.array([[1.0, 2.0], [3.0, 6.0], [1e308, 0.0]]))
+    >>> rows.shape, rows[:, 1:]
+    ((1, 2), array([[4.]]))
+
+    """
+
+    base: Array
+    weights: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (m, d)."""
+        return len(self.weights), self.base.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the dtype of the base, which is that of every block."""
+        return self.base.dtype
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, key: tuple[Any, Any]) -> Array:
+        """Return ``[rows, columns]``, a block in memory of its own."""
+        rows, columns = key
+        return mixed_block(self.weights[rows], self.base[:, columns], self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: ANN401, FBT001 - numpy's
+        """Return all rows, for people and tests; rules take blocks."""
+        if copy is False:
+            msg = "mixed rows are computed, so an array of them is always new; leave out copy=False"
+            raise ValueError(msg)
+        return combine(self.weights, self.base, dtype)
+
+
+def mix(weights: NDArray[np.float64], values: Rows) -> MixedRows:
+    """Return the rows ``weights @ values``, of which nothing is computed yet.
+
+    Parameters
+    ----------
+    weights
+        (m, n).
+    values
+        (n, d); where these are mixed rows themselves, the two mixtures become one.
+
+    """
+    if isinstance(values, MixedRows):
+        return MixedRows(values.base, combine(weights, values.weights))
+    return MixedRows(np.asanyarray(values), weights)
+
+
+def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Array:  # noqa: ANN401 - numpy's
+    """Return ``weights @ values``: (m, n) times (n, d), in ``dtype`` or that of ``values``.
+
+    Accumulated in float64, row by row in the order of the rows; those of weight zero are not
+    read.
+    """
+    rows = mix(weights, values)
+    result = np.empty(rows.shape, dtype or rows.dtype)
+    for block in column_blocks(len(rows.base) + len(rows), rows.shape[1]):
+        result[:, block] = mixed_block(rows.weights, rows.base[:, block], result.dtype)
+    return result
+
+
+def mixed_block(weights: NDArray[np.float64], block: Array, dtype: np.dtype[Any]) -> Array:
+    """Return ``weights @ block`` in ``dtype``, for (n, b) values that fit the cache."""
+    sums = np.zeros((len(weights), block.shape[1]))
+    for shares, row in zip(weights.T, block, strict=True):
+        takers = np.flatnonzero(shares)
+        if len(takers):
+            sums[takers] += shares[takers, None] * row
+    return sums.astype(dtype)
 
 
 def sum_rows(rows: Array) -> NDArray[np.float64]:
@@ -47,25 +150,57 @@ def sum_rows(rows: Array) -> NDArray[np.float64]:
     return total
 
 
-def combine(mixing: NDArray[np.float64], values: Array) -> Array:
-    """Return ``mixing @ values``: (m, n) times (n, d), in the dtype of ``values``.
+def row_norms(values: Rows, center: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Return ‖x_i − v‖, the n Euclidean norms of the rows about ``center``, or about zero.
 
-    Accumulated in float64. One output row is summed client by client in the order of the
-    rows; several are a matrix product per block. Rows that no output uses are not read.
+    Accumulated in float64, and once more in units of the largest element where a square left
+    its range, so that a row of 1e300 has a norm and not an infinity. A norm beyond the largest
+    float64 is that number, ``LARGEST``.
+
+    Parameters
+    ----------
+    values
+        (n, d) float32 or float64, finite.
+    center
+        v, (d,).
+
     """
-    used = np.flatnonzero(mixing.any(axis=0))
-    weights = mixing[:, used]
-    result = np.empty((len(mixing), values.shape[1]), values.dtype)
-    for block in column_blocks(len(used) + len(mixing), values.shape[1]):
-        part = values[used, block].astype(np.float64, order="C")
-        if len(weights) == 1:
-            result[0, block] = sum_rows(part * weights[0][:, None])
-        else:
-            result[:, block] = weights @ part
-    return result
+    norms = np.sqrt(_squares(values, center, np.ones(len(values))))
+    extreme = ~((MODERATE[0] < norms) & (norms < MODERATE[1]))
+    if extreme.any():
+        peaks = np.minimum(row_peaks(values, center), LARGEST)
+        scales = np.where(extreme & (peaks > 0.0), peaks, 1.0)
+        with np.errstate(over="ignore"):
+            scaled = np.sqrt(_squares(values, center, scales)) * scales
+        norms[extreme] = np.minimum(scaled[extreme], LARGEST)
+    return norms
 
 
-LARGEST = float(np.finfo(np.float64).max)
+def row_peaks(values: Rows, center: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Return the largest |x_ij − v_j| of each row, (n,)."""
+    peaks = np.zeros(len(values))
+    for block in column_blocks(*values.shape):
+        np.maximum(peaks, np.abs(_centered(values, center, block)).max(axis=1), out=peaks)
+    return peaks
 
-# Peaks whose squares, summed over any d in memory, neither overflow nor vanish in float64.
-MODERATE = (1e-140, 1e140)
+
+def _squares(
+    values: Rows, center: NDArray[np.float64] | None, scales: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return Σ_j ((x_ij − v_j) / scale_i)² of each row."""
+    total = np.zeros(len(values))
+    with np.errstate(over="ignore", under="ignore"):
+        for block in column_blocks(len(values), values.shape[1], _CHUNK):
+            part = _centered(values, center, block)
+            part /= scales[:, None]
+            total += np.add.reduce(part * part, axis=1)
+    return total
+
+
+def _centered(values: Rows, center: NDArray[np.float64] | None, block: slice) -> Array:
+    """Return x − v over ``block`` in float64, in memory of its own."""
+    part: Array = values[:, block].astype(np.float64, order="C")
+    if center is not None:
+        with np.errstate(over="ignore"):
+            part -= center[block]
+    return part

@@ -7,7 +7,6 @@ load it. ``order.middle_mean`` chooses between this and its twin in numpy, which
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from quickthorn.strategies.kernels.network import comparators
+from quickthorn.strategies.kernels.threads import thread_count
 
 if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
 _LANES = 64
 # A thread with fewer columns than this costs more than it brings.
 _COLUMNS_PER_THREAD = 1 << 15
-
-
-def thread_count() -> int:
-    """Return how many threads to use: QUICKTHORN_THREADS, or the cores this process may use."""
-    named = os.environ.get("QUICKTHORN_THREADS", "")
-    if named.isdecimal() and int(named) > 0:
-        return int(named)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def network_mean(values: Array, trim: int) -> Array:

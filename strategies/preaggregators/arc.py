@@ -12,10 +12,10 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Mixed
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def arc(values: Array, *, byzantine: int) -> Mixed:
+def arc(values: Rows, *, byzantine: int) -> Mixed:
     """Clip the k longest updates to the norm of the next one, k from n and f.
 
         y_i = x_i · min(1, C / ‖x_i‖),   C = ‖x‖_(k+1),   k = ⌊2 (f/n) (n − f)⌋
@@ -34,11 +34,11 @@ def arc(values: Array, *, byzantine: int) -> Mixed:
     Returns
     -------
     Mixed
-        (n, d) new rows, row i still client i's alone.
+        (n, d) rows, row i still client i's alone.
 
     Example
     -------
-    >>> arc(np.array([[1.0], [2.0], [-3.0], [100.0]]), byzantine=1).values.ravel()
+    >>> arc(np.array([[1.0], [2.0], [-3.0], [100.0]]), byzantine=1).values[:, :].ravel()
     array([ 1.,  2., -3.,  3.])
 
     References

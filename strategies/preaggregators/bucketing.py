@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.errors import ConfigurationError
-from quickthorn.strategies.kernels.rows import combine
+from quickthorn.strategies.kernels.rows import mix
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Mixed
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def bucketing(values: Array, *, rng: np.random.Generator, size: int = 2) -> Mixed:
+def bucketing(values: Rows, *, rng: np.random.Generator, size: int = 2) -> Mixed:
     """Put the clients into buckets of s by lot and hand on the mean of each bucket.
 
         y_k = 1/|B_k| Σ_{i ∈ B_k} x_i,   k = 1 … m,   m = ⌈n/s⌉
@@ -55,7 +55,7 @@ def bucketing(values: Array, *, rng: np.random.Generator, size: int = 2) -> Mixe
     array([[0. , 0. , 0.5, 0. , 0.5],
            [0.5, 0. , 0. , 0.5, 0. ],
            [0. , 1. , 0. , 0. , 0. ]])
-    >>> mixed.values.ravel()
+    >>> mixed.values[:, :].ravel()
     array([3. , 1.5, 1. ])
 
     References
@@ -68,12 +68,10 @@ def bucketing(values: Array, *, rng: np.random.Generator, size: int = 2) -> Mixe
     m = buckets(n, size=size)
     order = rng.permutation(n)
     mixing = np.zeros((m, n))
-    grouped = np.empty((m, values.shape[1]), values.dtype)
     for k in range(m):
         members = order[k * size : (k + 1) * size]
         mixing[k, members] = 1.0 / len(members)
-        grouped[k] = combine(mixing[k : k + 1], values)[0]
-    return Mixed(grouped, mixing)
+    return Mixed(mix(mixing, values), mixing)
 
 
 def buckets(n: int, *, size: int = 2) -> int:

@@ -8,18 +8,17 @@ import numpy as np
 
 from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.errors import ConfigurationError
-from quickthorn.strategies.kernels.blocks import column_blocks
-from quickthorn.strategies.kernels.rows import LARGEST, row_norms
+from quickthorn.strategies.kernels.rows import LARGEST, mix, row_norms
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import MixedRows, Rows
 
 
-def clip(values: Array, *, radius: float | Literal["median"] = "median") -> Mixed:
+def clip(values: Rows, *, radius: float | Literal["median"] = "median") -> Mixed:
     """Scale every update that is longer than the radius down to it.
 
         y_i = x_i · min(1, C / ‖x_i‖)
@@ -46,7 +45,7 @@ def clip(values: Array, *, radius: float | Literal["median"] = "median") -> Mixe
 
     Example
     -------
-    >>> clip(np.array([[3.0, 4.0], [0.6, 0.8]]), radius=1.0).values
+    >>> clip(np.array([[3.0, 4.0], [0.6, 0.8]]), radius=1.0).values[:, :]
     array([[0.6, 0.8],
            [0.6, 0.8]])
 
@@ -64,16 +63,13 @@ def clip(values: Array, *, radius: float | Literal["median"] = "median") -> Mixe
     return Mixed(shorten(values, norms, limit))
 
 
-def shorten(values: Array, norms: NDArray[np.float64], limit: float) -> Array:
-    """Return new (n, d) rows, each of those with a norm above ``limit`` scaled down to it."""
+def shorten(values: Rows, norms: NDArray[np.float64], limit: float) -> MixedRows:
+    """Return the (n, d) rows, each of those with a norm above ``limit`` scaled down to it."""
     factors = np.ones(len(values))
     longer = norms > limit
     # A norm beyond float64 has no factor; nothing of such a row is left.
     factors[longer] = np.where(norms[longer] < LARGEST, limit / norms[longer], 0.0)
-    clipped = np.empty_like(values)
-    for block in column_blocks(*values.shape):
-        clipped[:, block] = values[:, block] * factors[:, None]
-    return clipped
+    return mix(np.diag(factors), values)
 
 
 SPEC = Spec(

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.pairwise import squared_distances
-from quickthorn.strategies.kernels.rows import combine
+from quickthorn.strategies.kernels.rows import mix
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Mixed
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def nnm(values: Array, *, byzantine: int) -> Mixed:
+def nnm(values: Rows, *, byzantine: int) -> Mixed:
     """Replace every update by the mean of its n − f nearest updates, itself included.
 
         y_i = 1/(n − f) Σ_{j ∈ N_i} x_j
@@ -37,7 +37,7 @@ def nnm(values: Array, *, byzantine: int) -> Mixed:
 
     Example
     -------
-    >>> nnm(np.array([[0.0], [1.0], [9.0]]), byzantine=1).values.tolist()
+    >>> nnm(np.array([[0.0], [1.0], [9.0]]), byzantine=1).values[:, :].tolist()
     [[0.5], [0.5], [5.0]]
 
     References
@@ -52,7 +52,7 @@ def nnm(values: Array, *, byzantine: int) -> Mixed:
     nearest = np.argsort(distances, axis=1, kind="stable")[:, : n - byzantine]
     mixing = np.zeros((n, n))
     np.put_along_axis(mixing, nearest, 1.0 / (n - byzantine), axis=1)
-    return Mixed(combine(mixing, values), mixing)
+    return Mixed(mix(mixing, values), mixing)
 
 
 def kappa(n: int, byzantine: int) -> float:

@@ -141,7 +141,7 @@ def influence_explains_the_vector(subject: Subject, cohort: Cohort) -> None:
     assert abs(outcome.influence.sum() - 1.0) < 1e-12
     rows = cohort.values
     if subject.pre is not None and "rowwise" in subject.pre.traits:
-        rows = subject.pre.apply(cohort.values, **supply(subject.pre, cohort)).values
+        rows = subject.pre.apply(cohort.values, **supply(subject.pre, cohort)).values[:, :]
     mixed = outcome.influence @ rows.astype(np.float64)
     assert_close(outcome.vector, mixed.astype(rows.dtype), rows)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from quickthorn.strategies import build
-from quickthorn.strategies.aggregators.centered_clipping import centered_clipping, distances_to
+from quickthorn.strategies.aggregators.centered_clipping import centered_clipping
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
+from quickthorn.strategies.kernels.rows import row_norms
 from tests.naive import TWINS
 
 ROUNDS = np.random.default_rng(3).normal(size=(5, 7, 4))
@@ -92,11 +93,11 @@ def test_momentum_that_is_not_damped_needs_a_radius_that_grows_with_it() -> None
 
 def test_distances_neither_overflow_nor_vanish() -> None:
     values = np.array([[3e200, 4e200], [3e-200, 4e-200], [1.7e308, -1.7e308], [0.0, 0.0]])
-    found = distances_to(values, np.zeros(2))
+    found = row_norms(values, np.zeros(2))
     np.testing.assert_allclose(found[:2], [5e200, 5e-200], rtol=1e-15)
     assert np.isfinite(found).all()
     assert found[3] == 0.0
-    across = distances_to(values[2:3], np.array([-1.7e308, 1.7e308]))
+    across = row_norms(values[2:3], np.array([-1.7e308, 1.7e308]))
     assert across == np.finfo(np.float64).max
 
 

@@ -28,9 +28,11 @@ def test_parameters_mean_what_the_twin_says(
 @pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
 def test_the_scores_are_the_squared_projections(size: float) -> None:
     np.testing.assert_allclose(
-        outlier_scores(VALUES * size), projections(VALUES.tolist()), rtol=1e-9
+        outlier_scores(VALUES * size, np.arange(VALUES.shape[1])),
+        projections(VALUES.tolist()),
+        rtol=1e-9,
     )
-    assert outlier_scores(np.zeros((3, 2))).tolist() == [0.0] * 3
+    assert outlier_scores(np.zeros((3, 2)), np.arange(2)).tolist() == [0.0] * 3
 
 
 def test_without_liars_everybody_is_averaged() -> None:

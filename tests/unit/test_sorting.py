@@ -16,7 +16,8 @@ from hypothesis.extra.numpy import arrays
 from quickthorn.strategies.kernels import order, sorting
 from quickthorn.strategies.kernels.network import comparators
 from quickthorn.strategies.kernels.order import middle_mean, sorted_mean
-from quickthorn.strategies.kernels.sorting import network_mean, thread_count
+from quickthorn.strategies.kernels.sorting import network_mean
+from quickthorn.strategies.kernels.threads import thread_count
 
 Matrix = np.ndarray[Any, np.dtype[Any]]
 
