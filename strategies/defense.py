@@ -13,17 +13,23 @@ from quickthorn.strategies.errors import (
     ConfigurationError,
     TooFewClientsError,
     UnknownNameError,
-    UpdateError,
 )
 from quickthorn.strategies.registry import AGGREGATORS, PREAGGREGATORS, Spec, find
 from quickthorn.strategies.steps import Step, parse_step, read_step
+from quickthorn.strategies.supply import (
+    check_layout,
+    check_trusted,
+    check_weights,
+    row_names,
+    trial_supply,
+)
 from quickthorn.strategies.updates import Aggregate, UpdateMatrix, check_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.rows import Rows
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.updates import Array, ModelLayout
 
 State = Mapping[str, Any]
 
@@ -74,11 +80,19 @@ class Defense:
         if self.byzantine < 0:
             msg = f"byzantine must be 0 or more; got {self.byzantine}."
             raise ConfigurationError(msg)
+        grouping = ""
         for step in self.steps:
+            if grouping and "clients" in step.spec.supplied:
+                msg = (
+                    f"{step.spec.name} knows each client by its own row, and behind {grouping} a "
+                    f"row is a group of clients; leave {grouping} out."
+                )
+                raise ConfigurationError(msg)
+            grouping = grouping if step.spec.rows is None else str(step)
             # Each rule checks its parameters: now, and not in the first round of a federation.
             n = step.min_clients(self.byzantine)
             if n <= _TRIAL_ROWS:
-                supply = self._supply(np.ones(n), None)
+                supply = {**trial_supply(n), "byzantine": self.byzantine}
                 _apply(step, np.zeros((n, 1)), supply, None)
 
     def __str__(self) -> str:
@@ -109,7 +123,15 @@ class Defense:
     @property
     def needs_weights(self) -> bool:
         """Return whether a step asks for the clients' claimed sample counts."""
-        return any("weights" in step.spec.supplied for step in self.steps)
+        return self._asks("weights")
+
+    @property
+    def needs_trusted(self) -> bool:
+        """Return whether a step asks for the server's own update."""
+        return self._asks("trusted")
+
+    def _asks(self, name: str) -> bool:
+        return any(name in step.spec.supplied for step in self.steps)
 
     def check_cohort(self, n: int) -> None:
         """Raise a ``TooFewClientsError`` unless ``n`` clients are enough.
@@ -132,11 +154,13 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         )
         raise TooFewClientsError(msg)
 
-    def aggregate(
+    def aggregate(  # noqa: PLR0913 - what the rules may ask for, each under its own name
         self,
         values: Array | UpdateMatrix,
         *,
         weights: Array | None = None,
+        trusted: Array | None = None,
+        layout: ModelLayout | None = None,
         state: State | None = None,
         rng: np.random.Generator | None = None,
     ) -> Aggregate:
@@ -152,6 +176,12 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             (n,) claimed sample counts, for a rule that asks for them; taken from the
             ``UpdateMatrix`` where there is one. Where rows are groups, a group has the mean
             claim of its members.
+        trusted
+            (d,) the server's own update, trained on data that it trusts, for a rule that asks
+            for one.
+        layout
+            Which columns are which tensor of the model, for a rule that works layer by layer;
+            without it all columns are one layer.
         state
             ``Aggregate.state`` of the round before; None in the first.
         rng
@@ -165,25 +195,30 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         Raises
         ------
         UpdateError
-            If ``values`` is no finite float matrix, or weights are needed and missing.
+            If ``values`` is no finite float matrix, or what a rule asks for is missing or does
+            not fit.
         TooFewClientsError
             If n is below ``min_clients``.
 
         """
         if isinstance(values, UpdateMatrix):
             weights = values.weights if weights is None else weights
-            values = values.values
+            clients, values = values.clients, values.values
         else:
             check_values(values)
-        self.check_cohort(len(values))
-        supply = self._supply(self._check_weights(weights, len(values)), rng)
+            clients = row_names(len(values))
+        n, d = values.shape
+        self.check_cohort(n)
+        who = str(self)
+        supply = {
+            "byzantine": self.byzantine,
+            "weights": check_weights(weights, n, who=who) if self.needs_weights else None,
+            "trusted": check_trusted(trusted, d, who=who) if self.needs_trusted else None,
+            "layout": check_layout(layout, d, who=who),
+            "clients": clients,
+            "rng": np.random.default_rng(0) if rng is None else rng,
+        }
         return self._run(values, supply, dict(state or {}))
-
-    def _supply(
-        self, weights: NDArray[np.float64] | None, rng: np.random.Generator | None
-    ) -> dict[str, Any]:
-        rng = np.random.default_rng(0) if rng is None else rng
-        return {"byzantine": self.byzantine, "weights": weights, "rng": rng}
 
     def _run(self, values: Rows, supply: dict[str, Any], state: dict[str, Any]) -> Aggregate:
         mixings: list[NDArray[np.float64]] = []
@@ -203,17 +238,6 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
                 if len(outcome.mixing) < outcome.mixing.shape[1]:
                     supply["weights"] = _group_weights(supply["weights"], outcome.mixing)
         raise AssertionError  # pragma: no cover - __post_init__ demands a last aggregator
-
-    def _check_weights(self, weights: Array | None, n: int) -> NDArray[np.float64] | None:
-        if not self.needs_weights:
-            return None
-        if weights is None or np.shape(weights) != (n,):
-            got = "none" if weights is None else f"shape {np.shape(weights)}"
-            msg = (
-                f"{self} needs one sample count per client, shape ({n},); got {got}. Pass weights=."
-            )
-            raise UpdateError(msg)
-        return np.asarray(weights, np.float64)
 
 
 def build(

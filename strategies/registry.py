@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 Kind = Literal["aggregator", "preaggregator", "scorer", "optimizer"]
 
 # Keyword arguments that the defense supplies; every other keyword is the user's parameter.
-SUPPLIED = frozenset({"byzantine", "weights", "state", "rng"})
+SUPPLIED = frozenset({"byzantine", "clients", "layout", "rng", "state", "trusted", "weights"})
 
 AGGREGATORS = (
     "bulyan",
     "caf",
     "centered_clipping",
     "dnc",
+    "fltrust",
     "geometric_median",
     "krum",
     "mda",

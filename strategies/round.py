@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.defense import Defense, State
-    from quickthorn.strategies.updates import Array, Score, UpdateMatrix
+    from quickthorn.strategies.updates import Array, ModelLayout, Score, UpdateMatrix
 
 
 PLAIN = build_optimizer("sgd")  # the model moves by the aggregate itself
@@ -60,6 +60,9 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     quorum: int,
     scorers: Sequence[str] = SCORERS,
     optimizer: Optimizer = PLAIN,
+    trusted: Array | None = None,
+    layout: ModelLayout | None = None,
+    fault: str = "",
     state: Any = None,  # noqa: ANN401 - whatever the rules keep
     rng: np.random.Generator | None = None,
 ) -> RoundOutcome:
@@ -81,14 +84,16 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         The fewest updates with which the model may move; never below ``defense.min_clients``.
     optimizer
         Turns the aggregate into a step of the model; by default that is the aggregate.
-    scorers, state, rng
+    fault
+        Why the caller knows already that the model has to stay; the updates are only scored.
+    scorers, trusted, layout, state, rng
         As in ``score_updates`` and ``Defense.aggregate``.
 
     Returns
     -------
     RoundOutcome
-        ``weights`` is None, with the reason, if there were too few updates for the defense
-        or the result is not finite.
+        ``weights`` is None, with the reason, if there were too few updates for the defense,
+        the result is not finite or there is a ``fault``.
 
     Example
     -------
@@ -108,8 +113,10 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     if matrix is None or n < needed:
         reason = f"{n} valid updates, the defense needs {needed} (byzantine={defense.byzantine})"
         return RoundOutcome(None, None, reason, None, scores, state)
+    if fault:
+        return RoundOutcome(None, None, fault, None, scores, state)
     try:
-        aggregate = defense.aggregate(matrix, state=state, rng=rng)
+        aggregate = defense.aggregate(matrix, trusted=trusted, layout=layout, state=state, rng=rng)
         step, kept = optimizer.move(aggregate.vector, aggregate.state)
     except QuickthornError as error:  # a parameter that does not fit so few clients, say
         return RoundOutcome(None, None, str(error), None, scores, state)

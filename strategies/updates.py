@@ -321,8 +321,10 @@ class Aggregate:
     vector
         (d,), of the dtype of the input.
     influence
-        (n,), each client's share in the vector, summing to 1; None where the rule has no
-        such notion (coordinate-wise rules take every coordinate from someone else).
+        (n,), each client's share in the vector, summing to 1; a rule that shortens or lengthens
+        updates before it averages them counts them at their new length. All 0 where nobody has
+        a share and the vector is zero. None where the rule has no such notion (coordinate-wise
+        rules take every coordinate from someone else).
     state
         What the rule wants back in the next round; None for a rule without memory.
 

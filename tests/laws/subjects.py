@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # they answer to every last digit of the Gram matrix.
 ACCURACY = {"caf": 1e-11, "geometric_median": 1e-10}
 
+# Rules whose weights follow the angles between rows: they answer to the last digit of the rows
+# themselves, by so many digits of the result.
+CONDITION = {"fltrust": 10.0}
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -62,6 +66,11 @@ class Subject:
         """How far, in units of the largest value, the result may lie from the exact one."""
         return ACCURACY.get(self.aggregator.name, 0.0)
 
+    @property
+    def condition(self) -> float:
+        """By how many digits the result may move where the last digit of a row does."""
+        return CONDITION.get(self.aggregator.name, 1.0)
+
     def defense(self, byzantine: int) -> Defense:
         return Defense(tuple(Step(spec) for spec in self.specs), byzantine)
 
@@ -69,7 +78,9 @@ class Subject:
         return self.defense(byzantine).min_clients
 
     def run(self, cohort: Cohort) -> Aggregate:
-        return self.defense(cohort.byzantine).aggregate(cohort.values, weights=cohort.weights)
+        return self.defense(cohort.byzantine).aggregate(
+            cohort.values, weights=cohort.weights, trusted=cohort.trusted
+        )
 
     def twin(self, cohort: Cohort) -> NDArray[np.float64]:
         """Compute the vector by the naive twins."""
@@ -112,10 +123,23 @@ class Cohort:
     values: Array
     byzantine: int
     weights: NDArray[np.float64]
+    given: Array | None = None
+
+    @property
+    def trusted(self) -> Array:
+        """The server's own update; halfway between two rows, so that it moves as they do."""
+        if self.given is not None:
+            return self.given
+        halfway: Array = self.values[0] / 2 + self.values[-1] / 2
+        return halfway
 
     def moved(self, values: Array) -> Cohort:
         """Return the cohort with other updates and the same claims."""
         return Cohort(values, self.byzantine, self.weights)
+
+    def reordered(self, order: NDArray[np.int64]) -> Cohort:
+        """Return the cohort with its clients under other names."""
+        return Cohort(self.values[order], self.byzantine, self.weights[order], self.trusted)
 
 
 def _is_clear_cut(scores: list[int], chosen: int, rows: list[list[float]]) -> bool:

@@ -45,11 +45,11 @@ def test_too_few_clients_are_refused_with_the_figures(subject: Subject) -> None:
         n = subject.min_clients(byzantine)
         whole = np.ones((n, 2))
         weights = np.ones(n)
-        assert subject.defense(byzantine).aggregate(whole, weights=weights).vector.shape == (2,)
+        assert subject.run(Cohort(whole, byzantine, weights)).vector.shape == (2,)
         if n > 1:
             short = f"n >= {n} clients to tolerate byzantine={byzantine}; got n={n - 1}"
             with pytest.raises(TooFewClientsError, match=short):
-                subject.defense(byzantine).aggregate(whole[1:], weights=weights[1:])
+                subject.run(Cohort(whole[1:], byzantine, weights[1:]))
 
 
 @pytest.mark.parametrize("byzantine", [-1, 1.5, 1.0, True, "1", None, np.float64(1), np.nan])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tests.laws.clear_cuts import CLEAR
 from tests.laws.subjects import Cohort, Subject
 from tests.naive import PRE_TWINS, TWINS
 from tests.naive.history import has_clear_cut
@@ -21,6 +22,9 @@ def supply(spec: Spec, cohort: Cohort, rng: np.random.Generator | None = None) -
     given = {
         "byzantine": cohort.byzantine,
         "weights": cohort.weights.tolist(),
+        "trusted": cohort.trusted.tolist(),
+        "layout": None,
+        "clients": [str(row) for row in range(len(cohort.values))],
         "state": None,
         "rng": np.random.default_rng(0) if rng is None else rng,
     }
@@ -42,6 +46,9 @@ def is_decided(subject: Subject, cohort: Cohort) -> bool:
         seen.values.tolist(), cohort.byzantine
     ):
         return False
+    clear = CLEAR.get(subject.aggregator.name)
+    if clear is not None and not clear(seen):
+        return False
     if subject.pre is not None and subject.pre.rows is not None:
         return Subject((subject.aggregator,)).is_decided(seen)
     return subject.is_decided(cohort)
@@ -51,7 +58,7 @@ def _behind(subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Cohor
     """Return what the aggregator sees, computed by the twin of the step before it."""
     rows = cohort.values.astype(np.float64).tolist()
     if subject.pre is None:
-        return cohort.moved(np.array(rows))
+        return cohort
     apply = PRE_TWINS[subject.pre.name]
     if subject.pre.rows is None:
         given = supply(subject.pre, cohort, rng)

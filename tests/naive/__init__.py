@@ -1,7 +1,7 @@
 """Slow, obvious twins of every rule and kernel: Python loops over floats, straight from the paper.
 
 ``TWINS``, ``PRE_TWINS`` and ``OPTIMIZER_TWINS`` are read by the laws: a registered rule without
-a twin fails.
+a twin fails. ``RESCALED`` is, too.
 Rows are lists of Python floats, so a float32 cohort is computed here in float64; distances,
 on which choices hang, are exact integers.
 """
@@ -17,6 +17,7 @@ from tests.naive.aggregators import (
     trimmed_mean,
     weighted_mean,
 )
+from tests.naive.angles import fltrust, lengthened
 from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
@@ -35,6 +36,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "caf": caf,
     "centered_clipping": centered_clipping,
     "dnc": dnc,
+    "fltrust": fltrust,
     "geometric_median": geometric_median,
     "krum": krum,
     "mda": mda,
@@ -60,4 +62,15 @@ OPTIMIZER_TWINS: dict[str, Callable[..., list[list[float]]]] = {
     "yogi": yogi,
 }
 
-__all__ = ["OPTIMIZER_TWINS", "PRE_TWINS", "TWINS", "krum_scores", "norms", "squared_distances"]
+# What a rule makes of its rows before it averages them: what its influence counts.
+RESCALED: dict[str, Callable[[Rows, list[float]], Rows]] = {"fltrust": lengthened}
+
+__all__ = [
+    "OPTIMIZER_TWINS",
+    "PRE_TWINS",
+    "RESCALED",
+    "TWINS",
+    "krum_scores",
+    "norms",
+    "squared_distances",
+]

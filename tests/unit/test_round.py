@@ -62,6 +62,25 @@ def test_too_few_leave_the_model_as_it_is(names: str, quorum: int, reason: str) 
     assert {score.client for score in outcome.scores} == set(names)
 
 
+def test_a_fault_that_the_caller_knows_leaves_the_model_and_still_scores() -> None:
+    outcome = play(ROWS, fault="the server's own update failed", state={"kept": 1})
+
+    assert outcome.weights is None
+    assert outcome.reason == "the server's own update failed"
+    assert outcome.state == {"kept": 1}
+    assert outcome.scores
+
+
+def test_the_servers_own_update_reaches_the_rule_and_its_lack_is_a_reason() -> None:
+    outcome = play(ROWS, defense="fltrust", trusted=np.array([0.0, 2.0], np.float32))
+
+    assert outcome.weights is not None
+    assert outcome.weights.tolist() == [1.0, -1.0]  # nobody goes that way
+    missing = play(ROWS, defense="fltrust")
+    assert missing.weights is None
+    assert missing.reason.startswith("fltrust needs the server's own update")
+
+
 def test_nobody_leaves_the_model_as_it_is() -> None:
     outcome = run_round(build("median", byzantine=1), None, weights=WEIGHTS, counters=[], quorum=0)
 

@@ -1,0 +1,132 @@
+"""Directions of rows: cosines and mixtures of unit vectors, whatever the size of the rows.
+
+Every row is first divided by a power of two near its largest element, which rounds nothing, so
+that no square overflows or vanishes: a row of 1e300 and one of 1e-320 have a direction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.rows import LARGEST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.updates import Array
+
+
+# Elements that are multiplied and summed at a time. Not the block size of the other kernels: the
+# cosines, and with them every bit of a result, must not depend on that setting.
+_CHUNK = 1 << 18
+
+
+def exponents_of(values: Array) -> NDArray[np.int64]:
+    """Return per row the e for which its largest |x| lies in [2^(e−1), 2^e); 0 for zero rows."""
+    peaks = np.zeros(len(values), values.dtype)
+    for block in column_blocks(*values.shape):
+        np.maximum(peaks, np.abs(values[:, block]).max(axis=1), out=peaks)
+    return np.frexp(peaks.astype(np.float64))[1].astype(np.int64)
+
+
+def cosine_matrix(values: Array, exponents: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Return the (n, n) cosines between the rows, 1 between a row and itself.
+
+    Parameters
+    ----------
+    values
+        (n, d) float32 or float64, finite. A row of zeros has cosine 0 with the others.
+    exponents
+        (n,) of ``exponents_of``, where they are known.
+
+    """
+    n, d = values.shape
+    exponents = exponents_of(values) if exponents is None else exponents
+    products = np.zeros((n, n))
+    for block in column_blocks(n, d, _CHUNK):
+        part = _scaled(values[:, block], exponents)
+        products += part @ part.T
+    lengths = np.sqrt(np.diag(products))
+    lengths[lengths == 0.0] = 1.0
+    cosines: NDArray[np.float64] = np.clip(products / lengths[:, None] / lengths, -1.0, 1.0)
+    np.fill_diagonal(cosines, 1.0)
+    return cosines
+
+
+@dataclass(frozen=True, eq=False)
+class Angles:
+    """How rows lie to a vector.
+
+    Attributes
+    ----------
+    cosines
+        (n,) of the angle between each row and the vector; 0 where one of them is zero.
+    lengths
+        (n,) of each row / 2^exponent: from 0.5 on, or 0 for a row of zeros.
+    length
+        Of the vector itself, at most ``LARGEST``.
+
+    """
+
+    cosines: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    length: float
+
+
+def angles_to(vector: Array, values: Array, exponents: NDArray[np.int64]) -> Angles:
+    """Measure the rows of ``values`` against ``vector``, in one pass.
+
+    Parameters
+    ----------
+    vector
+        (d,) float32 or float64, finite.
+    values
+        (n, d), as in ``cosine_matrix``.
+    exponents
+        (n,) of ``exponents_of(values)``.
+
+    """
+    n, d = values.shape
+    own = exponents_of(vector[None, :])
+    products, squares, square = np.zeros(n), np.zeros(n), 0.0
+    for block in column_blocks(n, d, _CHUNK):
+        part = _scaled(values[:, block], exponents)
+        other = _scaled(vector[None, block], own)
+        products += np.add.reduce(part * other, axis=1)
+        squares += np.add.reduce(part * part, axis=1)
+        square += float(np.add.reduce(other * other, axis=1)[0])
+    lengths = np.sqrt(squares)
+    both = lengths * np.sqrt(square)
+    cosines = np.divide(products, both, out=np.zeros(n), where=both > 0.0)
+    with np.errstate(over="ignore"):
+        length = float(np.ldexp(np.sqrt(square), own[0]))
+    return Angles(np.clip(cosines, -1.0, 1.0), lengths, min(length, LARGEST))
+
+
+def mix_scaled(
+    factors: NDArray[np.float64], values: Array, exponents: NDArray[np.int64], *, length: float
+) -> Array:
+    """Return ``length`` · Σ_i factor_i · x_i / 2^exponent_i, (d,) in the dtype of ``values``.
+
+    Summed in float64, row by row; rows with the factor 0 are not read.
+    """
+    used = np.flatnonzero(factors)
+    result = np.zeros(values.shape[1], values.dtype)
+    for block in column_blocks(max(len(used), 1), values.shape[1]):
+        total = np.zeros(len(result[block]))
+        for factor, row in zip(
+            factors[used], _scaled(values[used, block], exponents[used]), strict=True
+        ):
+            total += factor * row
+        result[block] = total * length
+    return result
+
+
+def _scaled(block: Array, exponents: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the rows of a block / 2^exponent, in float64 and in memory of their own."""
+    scaled: NDArray[np.float64] = np.ldexp(block.astype(np.float64, order="C"), -exponents[:, None])
+    return scaled

@@ -1,0 +1,88 @@
+"""What a rule may ask for beside the updates, checked before any rule runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quickthorn.strategies.errors import UpdateError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.updates import Array, ModelLayout
+
+
+def check_weights(weights: Array | None, n: int, *, who: str) -> NDArray[np.float64]:
+    """Return one sample count per client as float64, or raise an ``UpdateError``.
+
+    >>> check_weights(None, 2, who="weighted_mean")
+    Traceback (most recent call last):
+    ...
+    quickthorn.strategies.errors.UpdateError: weighted_mean needs one sample count per client, \
+shape (2,); got none. Pass weights=.
+    """
+    if weights is None or np.shape(weights) != (n,):
+        got = "none" if weights is None else f"shape {np.shape(weights)}"
+        msg = f"{who} needs one sample count per client, shape ({n},); got {got}. Pass weights=."
+        raise UpdateError(msg)
+    return np.asarray(weights, np.float64)
+
+
+def check_trusted(trusted: Array | None, d: int, *, who: str) -> Array:
+    """Return the server's own update, or raise an ``UpdateError`` unless it is a finite (d,).
+
+    >>> check_trusted(None, 3, who="fltrust")
+    Traceback (most recent call last):
+    ...
+    quickthorn.strategies.errors.UpdateError: fltrust needs the server's own update, float32 or \
+float64 of shape (3,); got none. Pass trusted=, or give RobustStrategy a root=.
+    """
+    dtype = getattr(trusted, "dtype", None)
+    if trusted is None or np.shape(trusted) != (d,) or dtype not in (np.float32, np.float64):
+        got = "none" if trusted is None else f"{dtype} of shape {np.shape(trusted)}"
+        msg = (
+            f"{who} needs the server's own update, float32 or float64 of shape ({d},); got {got}. "
+            "Pass trusted=, or give RobustStrategy a root=."
+        )
+        raise UpdateError(msg)
+    if not np.isfinite(trusted).all():
+        msg = f"the server's own update, which {who} needs, holds NaN or infinity; train it anew."
+        raise UpdateError(msg)
+    return trusted
+
+
+def check_layout(layout: ModelLayout | None, d: int, *, who: str) -> ModelLayout | None:
+    """Return the layout, which may be missing, or raise an ``UpdateError`` if it is of another d.
+
+    >>> check_layout(None, 3, who="lasa")
+    """
+    if layout is not None and layout.size != d:
+        msg = (
+            f"{who} got updates of {d} columns and a layout of {layout.size}; "
+            "pass the layout of the model that the updates are of."
+        )
+        raise UpdateError(msg)
+    return layout
+
+
+def trial_supply(n: int) -> dict[str, Any]:
+    """Return what a rule needs to run on n updates of one column, for a trial."""
+    return {
+        "weights": np.ones(n),
+        "trusted": np.zeros(1),
+        "layout": None,
+        "clients": row_names(n),
+        "rng": np.random.default_rng(0),
+        "state": None,
+    }
+
+
+def row_names(n: int) -> tuple[str, ...]:
+    """Return the ids of clients that have none: the numbers of their rows.
+
+    >>> row_names(3)
+    ('0', '1', '2')
+    """
+    return tuple(map(str, range(n)))
