@@ -47,6 +47,7 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
         server.defense,
         byzantine=server.byzantine,
         optimizer=server.optimizer,
+        root=_prepare(settings, server.root) if server.root else None,
         run_dir=server.run_dir or None,
         fraction_train=server.fraction_train,
         fraction_evaluate=server.fraction_evaluate,
@@ -96,13 +97,19 @@ def resolve(reference: str) -> Callable[..., Any]:
     return function
 
 
+def _prepare(settings: FederationSettings, reference: str) -> Callable[..., Any]:
+    """Let the function that ``reference`` names prepare what is called in every round."""
+    folder = [settings.server.data_dir] if settings.server.data_dir else []
+    prepared: Callable[..., Any] = resolve(reference)(settings.client, *folder)
+    return prepared
+
+
 def _evaluation(
     settings: FederationSettings,
 ) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
     if not settings.server.evaluate:
         return None
-    folder = [settings.server.data_dir] if settings.server.data_dir else []
-    judge = resolve(settings.server.evaluate)(settings.client, *folder)
+    judge = _prepare(settings, settings.server.evaluate)
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
         return MetricRecord(judge(number, to_model(arrays)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.server.limits import check_limits
+from quickthorn.server.root import check_root
 from quickthorn.server.storage import SPILL_BYTES
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
@@ -36,8 +37,12 @@ class ServerSettings:
     evaluate
         ``module:function`` that is called with the ``ClientSettings`` and returns a function
         (round, model) to metrics; empty for no evaluation at the server.
+    root
+        ``module:function`` that is called with the ``ClientSettings`` and returns a function
+        (round, model) to the model that the server trained on data of its own; empty for none.
     data_dir
-        Folder of a data set that is not bundled, handed to ``evaluate`` as a second argument.
+        Folder of a data set that is not bundled, handed to ``evaluate`` and ``root`` as a second
+        argument.
     rounds, round_timeout
         How many rounds, and the seconds that each phase of one may take.
     optimizer
@@ -53,6 +58,7 @@ class ServerSettings:
     byzantine: int
     model: str
     evaluate: str = ""
+    root: str = ""
     data_dir: str = ""
     optimizer: str = "sgd"
     rounds: int = 3
@@ -68,7 +74,7 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         """Refuse what the strategy would refuse later, before anything is started."""
-        build(self.defense, byzantine=self.byzantine)
+        check_root(build(self.defense, byzantine=self.byzantine), self.root)
         build_optimizer(self.optimizer)
         if self.rounds < 1:
             msg = f"rounds in [server] must be at least 1; got {self.rounds}."

@@ -19,6 +19,7 @@ from quickthorn.server.limits import check_limits
 from quickthorn.server.mailbox import Arrival, Mailbox, open_mailbox
 from quickthorn.server.model import digest, save_model, to_model, to_record
 from quickthorn.server.recorder import LOG, Recorder
+from quickthorn.server.root import check_root, own_update
 from quickthorn.server.storage import SPILL_BYTES, reserve
 from quickthorn.server.store import RoundRecord
 from quickthorn.strategies import build
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from quickthorn.server.exchange import Reply
     from quickthorn.server.model import Model
+    from quickthorn.server.root import Root
     from quickthorn.strategies import Defense, Step
     from quickthorn.strategies.defense import State
     from quickthorn.strategies.optimizer import Optimizer
@@ -78,6 +80,10 @@ class RobustStrategy(Strategy):
     optimizer
         How the model moves by the aggregate: ``"sgd"`` (by itself), ``"adam(learning_rate=0.1)"``
         and the others of ``quickthorn rules``.
+    root
+        (round, model as name to array) to the model that the server trained on data of its
+        own, for a defense that needs the server's update (``fltrust``); others leave it
+        alone. If it raises or returns NaN, the round leaves the model unchanged with the reason.
     scorers
         Signals to compute; all by default.
     seed
@@ -95,7 +101,7 @@ class RobustStrategy(Strategy):
     Raises
     ------
     ConfigurationError
-        If an argument is outside its range.
+        If an argument is outside its range, or the defense needs a ``root`` and has none.
 
     Example
     -------
@@ -118,6 +124,7 @@ class RobustStrategy(Strategy):
         patience: float = 60.0,
         organizations: Mapping[str, str] | None = None,
         optimizer: str | Step | Optimizer | Mapping[str, object] = "sgd",
+        root: Root | None = None,
         scorers: Sequence[str] = SCORERS,
         seed: int = 0,
         max_reply_bytes: int | None = None,
@@ -128,6 +135,7 @@ class RobustStrategy(Strategy):
     ) -> None:
         """Check the arguments; nothing is opened or sent yet."""
         self.defense = build(defense, byzantine=byzantine)
+        check_root(self.defense, root)
         check_limits(
             fraction_train=fraction_train,
             fraction_evaluate=fraction_evaluate,
@@ -146,6 +154,7 @@ class RobustStrategy(Strategy):
         self.patience = patience
         self.organizations = dict(organizations or {})
         self.optimizer = build_optimizer(optimizer)
+        self.root = root
         self.scorers = tuple(scorers)
         self.seed = seed
         self.max_reply_bytes = max_reply_bytes
@@ -402,6 +411,9 @@ class RobustStrategy(Strategy):
             outcome = RoundOutcome(None, None, reason, None, (), self._state)
             return outcome, Intake.unjudged(asked, "no-room", unjudged)
         matrix, found, intake = take_updates(replies, asked, expected, values)
+        trusted, fault = None, ""
+        if matrix is not None and self.root is not None and self.defense.needs_trusted:
+            trusted, fault = own_update(self.root, number, self._sent, layout, expected.weights)
         outcome = run_round(
             self.defense,
             matrix,
@@ -410,6 +422,9 @@ class RobustStrategy(Strategy):
             quorum=self.quorum,
             scorers=self.scorers,
             optimizer=self.optimizer,
+            trusted=trusted,
+            layout=layout,
+            fault=fault,
             state=self._state,
             rng=np.random.default_rng((self.seed, number)),
         )

@@ -81,6 +81,18 @@ def test_a_data_set_in_a_folder_is_found_on_both_sides(tmp_path: Path) -> None:
         assert len(record.metrics("server")[1]) == 1 + 10
 
 
+def test_the_server_can_train_on_samples_of_its_own(tmp_path: Path) -> None:
+    root = "quickthorn.client.root:train_on_root"
+    client = {"local_epochs": 3, "learning_rate": 0.1}
+
+    run_federation(grid(3), settings(tmp_path, client, defense="fltrust", root=root))
+
+    with RunStore.open(tmp_path / "run") as record:
+        assert [row["status"] for row in record.rounds()] == ["aggregated"]
+        found = record.metrics("server")
+        assert found[1]["accuracy"] > found[0]["accuracy"] + 0.2
+
+
 def test_what_a_reference_names_must_be_there(tmp_path: Path) -> None:
     for reference in ("no.such.module:x", "math:no_such_function", "math", "math:pi"):
         with pytest.raises(ConfigurationError, match="module:function"):
