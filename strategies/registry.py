@@ -36,6 +36,7 @@ AGGREGATORS = (
     "mean_around_median",
     "median",
     "multi_krum",
+    "rlr",
     "smea",
     "trimmed_mean",
     "weighted_mean",

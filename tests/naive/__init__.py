@@ -22,6 +22,7 @@ from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
 from tests.naive.preaggregators import arc, bucketing, clip, nnm
+from tests.naive.signs import rlr
 from tests.naive.subsets import (
     bulyan,
     caf,
@@ -44,6 +45,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "mean_around_median": mean_around_median,
     "median": median,
     "multi_krum": multi_krum,
+    "rlr": rlr,
     "smea": smea,
     "trimmed_mean": trimmed_mean,
     "weighted_mean": weighted_mean,
