@@ -8,90 +8,31 @@ sample count, a metric, a surplus record) is set aside and noted, and the update
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
 
-from quickthorn.server.npy import Refusal, read_array
+from quickthorn.server.judgement import Admission, Refusal, judge_model
+from quickthorn.server.npy import read_array
 from quickthorn.server.text import printable
-from quickthorn.strategies.kernels.rows import LARGEST, row_norms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from flwr.app import RecordDict
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import Array, ModelLayout
+    from quickthorn.server.judgement import Expectation
+    from quickthorn.strategies.updates import Array
 
 # More samples than this in one organization is a claim and not a count.
 MAX_SAMPLES = 10**9
-# An update this many times longer than 1 + the model's own norm comes from no training.
-IMPLAUSIBLE_GROWTH = 1e4
 # More metrics than this from one client, or a longer name, are not kept.
 MAX_METRICS = 1000
 MAX_NAME = 100
 # This many claims that were set aside are named, the rest counted.
 NAMED_CLAIMS = 20
-
-
-@dataclass(frozen=True, eq=False)
-class Expectation:
-    """What every reply of a round is measured against.
-
-    Attributes
-    ----------
-    layout, weights
-        Of the model that was sent; ``weights`` is its flat form (d,).
-    arrays_key, weight_key
-        Names of the array record and of the sample count.
-    max_update_norm
-        The longest update, in Euclidean norm, that is taken for the work of training.
-
-    """
-
-    layout: ModelLayout
-    weights: Array
-    arrays_key: str
-    weight_key: str
-    max_update_norm: float
-
-    @classmethod
-    def of(
-        cls, layout: ModelLayout, weights: Array, *, arrays_key: str, weight_key: str
-    ) -> Expectation:
-        """Derive the longest plausible update from the model itself."""
-        norm = float(row_norms(weights[None, :])[0])
-        return cls(layout, weights, arrays_key, weight_key, IMPLAUSIBLE_GROWTH * (1 + norm))
-
-
-@dataclass(frozen=True, eq=False)
-class Admission:
-    """What was found in one reply.
-
-    Attributes
-    ----------
-    code, reason
-        ``ok`` and empty, or the fault that refused it.
-    counters
-        (c,) integer tensors of the reply.
-    samples
-        The claimed sample count; NaN where the claim is unusable.
-    metrics
-        Finite scalars that the client claims, by name.
-    ignored
-        Claims that were set aside, in words.
-
-    """
-
-    code: str = "ok"
-    reason: str = ""
-    counters: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    samples: float = math.nan
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
 
 
 def admit(content: RecordDict, expected: Expectation, row: Array) -> Admission:
@@ -177,39 +118,9 @@ def _find_model(content: RecordDict, expected: Expectation, notes: _Notes) -> Ar
 
 
 def _read_model(record: ArrayRecord, expected: Expectation, row: Array) -> NDArray[np.int64]:
-    layout = expected.layout
-    names = {tensor.name for tensor in layout.tensors}
-    missing, surplus = names - record.keys(), record.keys() - names
-    if missing:
-        raise Refusal("missing-key", f"lacks {_listed(missing)} of the model")
-    if surplus:
-        raise Refusal("extra-key", f"sent {_listed(surplus)}, which the model does not have")
-    counters = np.empty(layout.counter_size, np.int64)
-    for tensor in layout.tensors:
-        values = read_array(tensor, record[tensor.name])
-        part = slice(tensor.offset, tensor.offset + tensor.size)
-        if tensor.dtype.kind == "f":
-            if not np.isfinite(values).all():
-                kinds = "NaN" if np.isnan(values).any() else "infinity"
-                raise Refusal("not-finite", f"sent {kinds} in {printable(tensor.name, 60)!r}")
-            with np.errstate(over="ignore"):
-                np.subtract(values, expected.weights[part], out=row[part])
-        else:
-            counters[part] = values
-    _check_size(row, expected)
-    return counters
-
-
-def _check_size(row: Array, expected: Expectation) -> None:
-    # Min and max first: they need no memory and find what overflowed in the subtraction.
-    finite = bool(np.isfinite(row.min()) and np.isfinite(row.max()))
-    norm = float(row_norms(row[None, :])[0]) if finite else math.inf
-    if not norm <= expected.max_update_norm or norm >= LARGEST:
-        reason = (
-            f"sent an update of norm {norm:.3g}; no training moves this model "
-            f"farther than {expected.max_update_norm:.3g}"
-        )
-        raise Refusal("implausible", reason)
+    return judge_model(
+        record.keys(), lambda tensor: read_array(tensor, record[tensor.name]), expected, row
+    )
 
 
 def _read_claims(
@@ -249,8 +160,3 @@ def _number(value: float | list[int] | list[float]) -> float:
 def _is_name(key: str, metrics: Mapping[str, float]) -> bool:
     """Say whether a metric may be kept under ``key``: SQLite and a terminal have to take it."""
     return 0 < len(key) <= MAX_NAME and key.isprintable() and len(metrics) < MAX_METRICS
-
-
-def _listed(names: set[str]) -> str:
-    shown = ", ".join(repr(printable(name, 60)) for name in sorted(names)[:3])
-    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004 - as many as shown

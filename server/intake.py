@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from quickthorn.server.admission import Admission, admit, read_metrics
+from quickthorn.server.admission import admit, read_metrics
 from quickthorn.server.metrics import combine_metrics
 from quickthorn.strategies.updates import MatrixBuilder, UpdateMatrix, Verdict
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from flwr.app import RecordDict
     from numpy.typing import NDArray
 
-    from quickthorn.server.admission import Expectation
     from quickthorn.server.exchange import Reply
+    from quickthorn.server.judgement import Admission, Expectation
     from quickthorn.strategies.updates import Array
 
 # A member can push any number of invented or repeated replies; this many are named, the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,19 +24,6 @@ def to_model(record: ArrayRecord) -> Model:
 def to_record(model: Model) -> ArrayRecord:
     """Return a model as Flower sends it."""
     return ArrayRecord({name: Array(array) for name, array in _contiguous(model).items()})
-
-
-def digest(model: Model) -> str:
-    """Return the SHA-256 of names, dtypes, shapes and bytes, in the model's order.
-
-    >>> digest({"w": np.zeros(2, np.float32)})[:8] == digest({"w": np.zeros(2)})[:8]
-    False
-    """
-    sha = hashlib.sha256()
-    for name, array in model.items():
-        sha.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
 
 
 def save_model(model: Model, folder: Path) -> Path:

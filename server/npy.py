@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.server.judgement import Refusal, check_form
 from quickthorn.server.text import printable
 
 if TYPE_CHECKING:
@@ -30,16 +31,6 @@ _LONGEST_SIDE = 18  # digits
 _SPOKEN = {np.dtype(code).str: np.dtype(code).name for code in "?bBhHiIqQefdFDO"}
 
 
-class Refusal(Exception):  # noqa: N818 - a result that travels up, never out of the admission
-    """Carries the code and the sentence of a refusal up to the admission."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        """Keep both apart."""
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
 def read_array(tensor: Tensor, array: FlowerArray) -> Array:
     """Return the flat values of one tensor; nothing is allocated before its header fits.
 
@@ -53,12 +44,7 @@ def read_array(tensor: Tensor, array: FlowerArray) -> Array:
     if array.stype != "numpy.ndarray":
         raise Refusal("serialization", f"sent {name!r} as {printable(array.stype, 40)!r}")
     shape, fortran, descr, offset = _read_header(name, array.data)
-    if descr != tensor.dtype.str:
-        sent = _SPOKEN.get(descr, descr)
-        raise Refusal("dtype", f"sent {name!r} as {sent}, the model has {tensor.dtype}")
-    if shape != tensor.shape:
-        sent = printable(shape, 60)
-        raise Refusal("shape", f"sent {name!r} with shape {sent}, the model has {tensor.shape}")
+    check_form(tensor, shape, descr, _SPOKEN.get(descr, descr))
     needed = tensor.size * tensor.dtype.itemsize
     if len(array.data) - offset != needed:
         got = len(array.data) - offset

@@ -11,13 +11,14 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Result, Strategy
 
-from quickthorn.server.admission import Expectation
 from quickthorn.server.cohort import connected, sample, wait_for
+from quickthorn.server.digest import digest
 from quickthorn.server.exchange import Ballot, ask, collect
 from quickthorn.server.intake import Intake, take_metrics, take_updates
+from quickthorn.server.judgement import Expectation
 from quickthorn.server.limits import check_limits
 from quickthorn.server.mailbox import Arrival, Mailbox, open_mailbox
-from quickthorn.server.model import digest, save_model, to_model, to_record
+from quickthorn.server.model import save_model, to_model, to_record
 from quickthorn.server.recorder import LOG, Recorder
 from quickthorn.server.root import check_root, own_update
 from quickthorn.server.storage import SPILL_BYTES, reserve

@@ -16,11 +16,10 @@ from quickthorn.server.admission import (
     MAX_METRICS,
     MAX_SAMPLES,
     NAMED_CLAIMS,
-    Admission,
-    Expectation,
     admit,
     read_metrics,
 )
+from quickthorn.server.judgement import Admission, Expectation, admit_arrays
 from quickthorn.server.model import to_record
 from quickthorn.strategies.updates import ModelLayout
 from tests.federations import npy, raw
@@ -247,3 +246,36 @@ def test_no_reply_raises_and_every_word_can_be_stored(content: RecordDict) -> No
     assert (found.code == "ok") == (found.reason == "")
     assert found.code != "malformed"
     assert found.code != "ok" or np.isfinite(row).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, "ok"),
+        ({"w": np.full((2, 3), np.nan, np.float32)}, "not-finite"),
+        ({"half": np.array([[np.inf, 0]], np.float16)}, "not-finite"),
+        ({"w": np.zeros((2, 3))}, "dtype"),
+        ({"w": np.zeros((2, 3), ">f4")}, "dtype"),
+        ({"w": np.zeros((3, 2), np.float32)}, "shape"),
+        ({"w": np.full((2, 3), 1e30, np.float32)}, "implausible"),
+        ({"w": None}, "missing-key"),
+        ({"more": np.zeros(1)}, "extra-key"),
+    ],
+)
+def test_arrays_get_the_verdict_and_the_row_that_a_reply_gets(
+    changes: dict[str, Any], code: str
+) -> None:
+    moved = {name: values + np.ones((), values.dtype) for name, values in MODEL.items()}
+    sent = {name: values for name, values in (moved | changes).items() if values is not None}
+    expected = expect(MODEL)
+    row = np.empty(expected.layout.size, expected.layout.dtype)
+
+    bare = admit_arrays(sent, 50.0, expected, row)
+
+    wired, other = judge(RecordDict({"arrays": to_record(sent)}))
+    assert (bare.code, bare.reason) == (wired.code, wired.reason)
+    assert bare.code == code
+    if code == "ok":
+        assert bare.samples == 50
+        assert row.tobytes() == other.tobytes()
+        assert bare.counters.tobytes() == wired.counters.tobytes()

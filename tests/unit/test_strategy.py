@@ -13,7 +13,8 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quickthorn.server.model import digest, to_model, to_record
+from quickthorn.server.digest import digest
+from quickthorn.server.model import to_model, to_record
 from quickthorn.server.store import RunStore
 from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
