@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from quickthorn.client.app import make_app
 from quickthorn.simulations.attacks.label_flip import label_flip
-from quickthorn.simulations.attacks.scaling import scaling
+from quickthorn.simulations.attacks.scaling import scale_state
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 from quickthorn.strategies.settings import read_settings
 
@@ -70,7 +70,7 @@ def poison_data(dataset: Dataset, context: Context) -> Dataset:
 def poison_update(sent: State, trained: State, context: Context) -> State:
     """Boost the update where the organization's configuration says so."""
     hostility = Hostility.from_node_config(context.node_config)
-    return scaling(sent, trained, hostility.boost) if hostility.attack else trained
+    return scale_state(sent, trained, hostility.boost) if hostility.attack else trained
 
 
 app = make_app(poison_data=poison_data, poison_update=poison_update)

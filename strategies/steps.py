@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -142,7 +143,10 @@ def _parse_value(text: str) -> object:
         return text == "true"
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        if math.isfinite(number):
+            return number
+    # nan and inf are words: no number that a rule takes, but a choice that an attack offers.
     return text.strip("\"'")

@@ -1,5 +1,5 @@
 """Attacks, for simulations and tests only; no other folder may import them.
 
-label_flip  on the data: train on mirrored labels
-scaling     on the update: boost it, up to replacing the model
+One attack per file, on data or on the update, listed in ``registry``; ``spec`` says what an
+attack sees and returns, ``attack`` reads ``"label_flip | scaling(factor=6)"``.
 """

@@ -14,7 +14,27 @@ if TYPE_CHECKING:
     from quickthorn.simulations.attacks.spec import AttackSpec, Kind
 
 DATA_ATTACKS: tuple[str, ...] = ()
-UPDATE_ATTACKS: tuple[str, ...] = ("gaussian", "sign_flip")
+UPDATE_ATTACKS: tuple[str, ...] = (
+    "alie",
+    "constrain_and_scale",
+    "fang_krum",
+    "fang_trimmed_mean",
+    "free_rider",
+    "gaussian",
+    "ipm",
+    "mimic",
+    "min_max",
+    "min_sum",
+    "model_replacement",
+    "norm_projected_backdoor",
+    "not_finite",
+    "optimal_alie",
+    "optimal_ipm",
+    "scaling",
+    "sign_flip",
+    "sybil",
+    "zero",
+)
 
 _TABLES: Mapping[Kind, tuple[str, ...]] = {"data": DATA_ATTACKS, "update": UPDATE_ATTACKS}
 

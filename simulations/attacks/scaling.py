@@ -1,4 +1,4 @@
-"""Scaling, also called boosting or model replacement: outweigh the others in an average."""
+"""Scaling, also called boosting: outweigh the others in an average."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 
 if TYPE_CHECKING:
@@ -15,10 +16,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def scaling(
+def scaling(view: UpdateView, *, factor: float = 10.0) -> Forged:
+    """Multiply one's own update.
+
+        x_i = c · g_i
+
+    Parameters
+    ----------
+    view
+        ``own`` (k, d), usually after an attack on data.
+    factor
+        c: 1 is honest, negative undoes what was learned; see ``model_replacement`` for the
+        one that replaces an average.
+
+    Returns
+    -------
+    Forged
+        (k, d) rows, no state. What float32 cannot hold becomes infinite, as it would for an
+        attacker.
+
+    Example
+    -------
+    >>> own = np.array([[0.5, -1.0]], np.float32)
+    >>> scaling(UpdateView(own=own, honest=own), factor=6.0).rows
+    array([[ 3., -6.]], dtype=float32)
+
+    References
+    ----------
+    Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020
+    (arXiv:1807.00459), equation 3.
+
+    """
+    with np.errstate(over="ignore"):
+        return Forged((view.own * np.float64(factor)).astype(view.own.dtype))
+
+
+def scale_state(
     sent: Mapping[str, NDArray[Any]], trained: Mapping[str, NDArray[Any]], factor: float
 ) -> dict[str, NDArray[Any]]:
-    """Return sent + factor * (trained - sent).
+    """Return sent + factor * (trained - sent): ``scaling`` for a member of a real federation.
 
     Parameters
     ----------
@@ -27,8 +63,7 @@ def scaling(
     trained
         The state after local training; same names and shapes.
     factor
-        1 is honest; the number of clients replaces an unweighted average of updates that
-        otherwise cancel; negative undoes what was learned.
+        As in ``scaling``.
 
     Returns
     -------
@@ -47,13 +82,8 @@ def scaling(
     Example
     -------
     >>> before = {"w": np.array([1.0, 1.0])}
-    >>> scaling(before, {"w": np.array([1.5, 0.0])}, 10)["w"]
+    >>> scale_state(before, {"w": np.array([1.5, 0.0])}, 10)["w"]
     array([ 6., -9.])
-
-    Notes
-    -----
-    Source: Bagdasaryan et al. 2020, *How To Backdoor Federated Learning*, AISTATS
-    (arXiv:1807.00459), equation 3.
 
     """
     if not math.isfinite(factor):
@@ -76,3 +106,12 @@ def _scale(key: str, before: NDArray[Any], after: NDArray[Any], factor: float) -
     with np.errstate(over="ignore"):
         moved: NDArray[Any] = start + factor * (after.astype(np.float64) - start)
         return moved.astype(after.dtype)
+
+
+SPEC = AttackSpec(
+    name="scaling",
+    kind="update",
+    apply=scaling,
+    knows="own data",
+    reference="Bagdasaryan et al., AISTATS 2020",
+)

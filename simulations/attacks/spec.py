@@ -8,7 +8,7 @@ Who is hostile is decided by whoever runs the simulation, never by an attack.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +35,10 @@ SUPPLIED = frozenset({"rng"})
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
+def _nothing() -> Rows:
+    return np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class UpdateView:
     """What the hostile members of one round look at, together. All arrays are read-only.
@@ -53,9 +57,10 @@ class UpdateView:
         (h + k, d) values to the (d,) vector that the server would make of them: a question,
         with no effect on the server. None where the defense is unknown.
     model
-        (d,) flat weights that the server sent.
+        (d,) flat weights that the server sent; zeros unless they are given.
     previous
-        (d,) the step that the model made in the round before; zeros in the first.
+        (d,) the step that the model made in the round before; zeros in the first, and
+        unless it is given.
     round
         Counted from 1.
     state
@@ -83,8 +88,8 @@ class UpdateView:
     honest: Rows
     byzantine: int = 0
     defense: Callable[[NDArray[Any]], NDArray[Any]] | None = None
-    model: Rows | None = None
-    previous: Rows | None = None
+    model: Rows = field(default_factory=_nothing)
+    previous: Rows = field(default_factory=_nothing)
     round: int = 1
     state: Any = None
     cohort: int = 0
@@ -94,7 +99,7 @@ class UpdateView:
         """Check the shapes, fill in what is left out, and lock the arrays."""
         columns = self.own.shape[-1]
         vectors = {
-            name: np.zeros(columns, np.float32) if vector is None else vector
+            name: vector if len(vector) else np.zeros(columns, np.float32)
             for name, vector in (("model", self.model), ("previous", self.previous))
         }
         shapes = [array.shape for array in (self.own, self.honest, *vectors.values())]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quickthorn.simulations.attacks.label_flip import label_flip
-from quickthorn.simulations.attacks.scaling import scaling
+from quickthorn.simulations.attacks.scaling import scale_state
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_an_update_is_boosted_and_buffers_stay() -> None:
         "count": np.array(5),
         "mask": np.array([False]),
     }
-    out = scaling(sent, trained, 6)
+    out = scale_state(sent, trained, 6)
     assert list(out) == list(trained)
     assert out["w"].tolist() == [4.0, -4.0]
     assert out["half"].tolist() == [4.0]
@@ -59,21 +59,21 @@ def test_a_factor_of_1_is_honest_and_the_average_is_replaced() -> None:
     rng = np.random.default_rng(0)
     sent = {"w": rng.normal(size=5).astype(np.float32)}
     trained = {"w": rng.normal(size=5).astype(np.float32)}
-    np.testing.assert_array_equal(scaling(sent, trained, 1)["w"], trained["w"])
-    boosted = scaling(sent, trained, 4)["w"]
+    np.testing.assert_array_equal(scale_state(sent, trained, 1)["w"], trained["w"])
+    boosted = scale_state(sent, trained, 4)["w"]
     np.testing.assert_allclose((boosted + 3 * sent["w"]) / 4, trained["w"], rtol=1e-5)
 
 
 def test_what_float32_cannot_hold_is_infinite() -> None:
-    out = scaling({"w": np.zeros(1, np.float32)}, {"w": np.ones(1, np.float32)}, 1e300)
+    out = scale_state({"w": np.zeros(1, np.float32)}, {"w": np.ones(1, np.float32)}, 1e300)
     assert np.isposinf(out["w"]).all()
 
 
 def test_states_that_do_not_fit_are_refused() -> None:
     one, two = {"w": np.zeros(1)}, {"w": np.zeros(2)}
     with pytest.raises(UpdateError, match=r"w in one shape; got \(1,\) before, \(2,\) after"):
-        scaling(one, two, 2)
+        scale_state(one, two, 2)
     with pytest.raises(UpdateError, match="got b, w in one only"):
-        scaling(one, {"b": np.zeros(1)}, 2)
+        scale_state(one, {"b": np.zeros(1)}, 2)
     with pytest.raises(ConfigurationError, match="must be finite; got inf"):
-        scaling(one, one, float("inf"))
+        scale_state(one, one, float("inf"))

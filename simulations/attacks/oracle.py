@@ -1,0 +1,193 @@
+"""Ask the defense what it would do, and look for the worst answer along a line.
+
+A rule that follows from inner products alone (its ``Spec`` claims ``rotation``) gives the same
+answer, turned, for the same updates in any orthonormal basis. The honest updates and the
+direction span at most h + 1 dimensions; in a basis of that span, found once from their
+products, a question costs what the rule costs on n rows of h + 1 columns, whatever d is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quickthorn.simulations.attacks.honest import Vector, copies, dots, mean_of
+from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.kernels.pairwise import gram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from quickthorn.simulations.attacks.spec import UpdateView
+    from quickthorn.strategies.defense import Defense
+
+# By how much, relative to the best, a probe has to be worse for the defense to count.
+_WORTH = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Oracle:
+    """The server's defense as an attacker may ask it: no question changes the server.
+
+    Attributes
+    ----------
+    defense
+        The pipeline.
+    arguments
+        What ``Defense.aggregate`` gets beside the updates in this round: ``weights``,
+        ``state`` and the like. An array whose last axis is as long as an update is taken for
+        updates.
+    seed
+        Of the generator that each question starts anew, for a rule that draws: the server's
+        own draws stay unknown.
+
+    Example
+    -------
+    >>> from quickthorn.strategies import build
+    >>> ask = Oracle(build("median", byzantine=1))
+    >>> ask(np.array([[1.0], [2.0], [9.0]]))
+    array([2.])
+
+    """
+
+    defense: Defense
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the (d,) vector that the defense makes of the (n, d) values."""
+        rng = np.random.default_rng(self.seed)
+        return self.defense.aggregate(values, rng=rng, **self.arguments).vector
+
+    @property
+    def turns(self) -> bool:
+        """Return whether every step follows from inner products alone."""
+        return all("rotation" in step.spec.traits for step in self.defense.steps)
+
+
+def damage_along(view: UpdateView, direction: Vector) -> Callable[[float], float]:
+    """Return τ ↦ ‖A(honest and k times m_H + τ p) − m_H‖.
+
+    Parameters
+    ----------
+    view
+        ``honest`` (h, d) and ``defense``.
+    direction
+        p, (d,).
+
+    """
+    if isinstance(view.defense, Oracle) and view.defense.turns:
+        vectors = [*_updates_in(view.defense.arguments, len(direction)), direction]
+        if len(view.honest) + len(vectors) < len(direction):
+            return _within_span(view, view.defense, np.array(vectors))
+    return _by_rows(view, direction)
+
+
+def _by_rows(view: UpdateView, direction: Vector) -> Callable[[float], float]:
+    """Ask with all n rows as they are."""
+    ask, h = view.defense, len(view.honest)
+    assert ask is not None  # noqa: S101 - an attack that knows the defense is shown it
+    mean = mean_of(view.honest)
+    values = np.concatenate([view.honest, view.own])
+
+    def damage(tau: float) -> float:
+        values[h:] = copies(mean + tau * direction, view)
+        return float(np.linalg.norm(ask(values) - mean))
+
+    return damage
+
+
+def _within_span(view: UpdateView, oracle: Oracle, vectors: Vector) -> Callable[[float], float]:
+    """Ask with coordinates in an orthonormal basis; the last of the vectors is p."""
+    h, k = len(view.honest), len(view.own)
+    cross = dots(view.honest, vectors)
+    products = np.block([[gram(view.honest), cross], [cross.T, vectors @ vectors.T]])
+    # G = V Λ Vᵀ: the rows of V √Λ have the same inner products as the vectors.
+    levels, axes = np.linalg.eigh(products)
+    places = axes * np.sqrt(np.maximum(levels, 0.0))
+    honest, others, direction = places[:h], places[h:-1], places[-1]
+    arguments = _with_updates(oracle.arguments, vectors.shape[1], iter(others))
+    ask = Oracle(oracle.defense, arguments, oracle.seed)
+    mean = honest.mean(axis=0)
+    values = np.concatenate([honest, np.zeros((k, len(mean)))])
+
+    def damage(tau: float) -> float:
+        values[h:] = mean + tau * direction
+        return float(np.linalg.norm(ask(values) - mean))
+
+    return damage
+
+
+def _updates_in(value: object, columns: int) -> list[Vector]:
+    """Return every vector of ``columns`` numbers inside the arguments of a defense."""
+    if isinstance(value, Mapping):
+        return [vector for item in value.values() for vector in _updates_in(item, columns)]
+    if isinstance(value, np.ndarray) and value.shape[-1:] == (columns,):
+        return list(value.reshape(-1, columns).astype(np.float64))
+    return []
+
+
+def _with_updates(value: Any, columns: int, places: Any) -> Any:  # noqa: ANN401 - any argument
+    """Return the arguments with every such vector replaced by the next of ``places``."""
+    if isinstance(value, Mapping):
+        return {key: _with_updates(item, columns, places) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.shape[-1:] == (columns,):
+        moved = np.array([next(places) for _ in range(value.size // columns)])
+        return moved.reshape(*value.shape[:-1], -1)
+    return value
+
+
+def worst_tau(damage: Callable[[float], float], *, evaluations: int, step: float) -> float:
+    """Return the τ ≥ 0 with the largest damage among the probes.
+
+    From 0, steps that double while the damage grows; then steps back and forth about the
+    best τ so far, each 0.8 times as long. A probe that adds less than a thousandth is no
+    better, so that no plateau is climbed without end.
+
+    Parameters
+    ----------
+    damage
+        τ to a number; one that is not finite is no improvement.
+    evaluations
+        How many questions, at least 1.
+    step
+        The first step, above 0.
+
+    Example
+    -------
+    >>> worst_tau(lambda tau: min(tau, 6.0 - tau), evaluations=20, step=2.0)
+    3.0
+
+    """
+    best, height, probe = 0.0, damage(0.0), 0.0
+    left, growing = evaluations - 1, True
+    while left:
+        if growing:
+            probe = best + step
+        elif probe < best:
+            probe += step
+        else:
+            probe -= min(step, probe / 2.0)
+        found = damage(probe)
+        left -= 1
+        better = height * (1.0 + _WORTH) < found < np.inf
+        if better:
+            best, height = probe, found
+        growing = growing and better
+        step *= 2.0 if growing else 0.8
+    return best
+
+
+def check_search(name: str, evaluations: int, step: float) -> None:
+    """Raise a ``ConfigurationError`` for parameters with which nothing can be searched."""
+    if evaluations < 1 or step <= 0:
+        msg = (
+            f"{name} needs evaluations of at least 1 and a step above 0; "
+            f"got {evaluations} and {step}."
+        )
+        raise ConfigurationError(msg)
