@@ -29,6 +29,7 @@ AGGREGATORS = (
     "centered_clipping",
     "dnc",
     "fltrust",
+    "foolsgold",
     "geometric_median",
     "krum",
     "mda",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.naive.angles import cosine
+from tests.naive.angles import cosine, uniqueness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,4 +18,12 @@ def fltrust(cohort: Cohort) -> bool:
     return sum(max(cosine(row, trusted), 0.0) for row in cohort.values.tolist()) > 0.5
 
 
-CLEAR: dict[str, Callable[[Cohort], bool]] = {"fltrust": fltrust}
+def foolsgold(cohort: Cohort) -> bool:
+    """Everybody has a double, or somebody clearly differs: α / max α has its digits."""
+    alphas = uniqueness(cohort.values.tolist())
+    return max(alphas) < 1e-12 or (
+        max(alphas) > 0.05 and not any(1e-12 < alpha < 1e-6 for alpha in alphas)
+    )
+
+
+CLEAR: dict[str, Callable[[Cohort], bool]] = {"fltrust": fltrust, "foolsgold": foolsgold}

@@ -25,7 +25,7 @@ ACCURACY = {"caf": 1e-11, "geometric_median": 1e-10}
 
 # Rules whose weights follow the angles between rows: they answer to the last digit of the rows
 # themselves, by so many digits of the result.
-CONDITION = {"fltrust": 10.0}
+CONDITION = {"fltrust": 10.0, "foolsgold": 1000.0}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.naive.aggregators import (
     trimmed_mean,
     weighted_mean,
 )
-from tests.naive.angles import fltrust, lengthened
+from tests.naive.angles import fltrust, foolsgold, lengthened
 from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
@@ -38,6 +38,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "centered_clipping": centered_clipping,
     "dnc": dnc,
     "fltrust": fltrust,
+    "foolsgold": foolsgold,
     "geometric_median": geometric_median,
     "krum": krum,
     "mda": mda,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from quickthorn.strategies import Defense, Step, UpdateMatrix, available, build, find
@@ -37,6 +37,7 @@ LAST = st.sampled_from(
 
 @given(pre=st.lists(PRE, max_size=3), last=LAST, byzantine=st.integers(0, 9))
 def test_the_text_form_round_trips(pre: list[str], last: str, byzantine: int) -> None:
+    assume(last != "foolsgold" or not any(step.startswith("bucketing") for step in pre))
     text = " | ".join([*pre, last])
     defense = build(text, byzantine=byzantine)
     assert str(defense) == text

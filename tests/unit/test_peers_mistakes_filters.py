@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quickthorn.strategies import build
+from quickthorn.strategies import UpdateMatrix, build
 from quickthorn.strategies.errors import ConfigurationError, TooFewClientsError
 
 
@@ -67,3 +67,59 @@ def test_rlr_refuses_a_threshold_that_liars_reach_or_honest_clients_cannot() -> 
         build("rlr(threshold=2)", byzantine=2)
     with pytest.raises(TooFewClientsError, match="rlr needs n >= 6"):
         build("rlr(threshold=4)", byzantine=2).aggregate(np.ones((5, 1)))
+
+
+def test_foolsgold_looks_at_the_whole_history_and_not_at_one_round() -> None:
+    """Sybils that add opposite noise to their goal in each round share a sum."""
+    honest, goal, noise = np.eye(5)[:2], np.eye(5)[2], 3.0 * np.eye(5)[3]
+    defense, state, shares = build("foolsgold", byzantine=2), None, []
+    for sign in (1.0, -1.0):
+        sybils = [goal + sign * noise, goal - sign * noise]
+        outcome = defense.aggregate(np.array([*honest, *sybils]), state=state)
+        assert outcome.influence is not None
+        shares.append(outcome.influence.tolist())
+        state = outcome.state
+    assert shares == [[0.25] * 4, [0.5, 0.5, 0.0, 0.0]]
+
+
+def test_foolsgold_gives_a_history_to_its_client_and_not_to_a_row() -> None:
+    """b alone is missing in the second round, so that c stands in its row."""
+    rows = {"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0]), "c": np.array([-1.0, 0.2])}
+    defense = build("foolsgold", byzantine=0)
+    state = defense.aggregate(UpdateMatrix.of(rows)).state
+    moved = {"a": np.array([1.0, 0.0]), "c": np.array([0.0, 0.5])}
+    state = defense.aggregate(UpdateMatrix.of(moved), state=state).state
+    assert state is not None
+    kept = state["0:foolsgold"]
+    found = dict(zip(kept["clients"].tolist(), kept["history"].tolist(), strict=True))
+    assert found == {"a": [2.0, 0.0], "c": [-1.0, 0.7], "b": [0.0, 1.0]}
+
+
+def test_foolsgold_keeps_one_sum_for_each_client_and_not_a_list_that_grows() -> None:
+    defense, state = build("foolsgold", byzantine=1), None
+    for _ in range(5):
+        state = defense.aggregate(np.eye(3), state=state).state
+    assert state is not None
+    assert state["0:foolsgold"]["history"].tolist() == (5 * np.eye(3)).tolist()
+
+
+def test_foolsgold_averages_and_does_not_add_up() -> None:
+    vector = build("foolsgold", byzantine=0).aggregate(np.eye(4)).vector
+    assert vector.tolist() == [0.25] * 4
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_foolsgold_of_equal_updates_is_no_division_by_zero(n: int) -> None:
+    rows = np.full((n, 2), 3.0)
+    outcome = build("foolsgold", byzantine=0).aggregate(rows)
+    assert outcome.influence is not None
+    assert outcome.influence == pytest.approx([1 / n] * n)
+    assert outcome.vector.tolist() == [3.0, 3.0]
+
+
+def test_foolsgold_with_a_client_that_resembles_nobody_does_not_turn_its_sign() -> None:
+    """v_i / v_j of a negative v_i makes a similarity out of a contrast."""
+    rows = np.array([[1.0, 0.0], [1.0, 0.01], [-1.0, 0.3]])
+    influence = build("foolsgold", byzantine=0).aggregate(rows).influence
+    assert influence is not None
+    assert influence.tolist() == [0.0, 0.0, 1.0]
