@@ -36,6 +36,7 @@ AGGREGATORS = (
     "mean",
     "mean_around_median",
     "median",
+    "monna",
     "multi_krum",
     "rlr",
     "smea",

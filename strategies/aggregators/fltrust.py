@@ -11,10 +11,11 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 
-def fltrust(values: Array, *, trusted: Array) -> Aggregate:
+def fltrust(values: Rows, *, trusted: Array) -> Aggregate:
     """Average the updates, each at the length of the server's, by their agreement with it.
 
         A(x) = Σ t_i x̂_i / Σ t_i,   t_i = max(cos(x_i, g), 0),   x̂_i = x_i ‖g‖ / ‖x_i‖

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 # A cosine that differs from 1 by less than this differs by rounding.
@@ -25,7 +26,7 @@ _ALIKE = 1e-9
 
 
 def foolsgold(
-    values: Array,
+    values: Rows,
     *,
     clients: tuple[str, ...],
     state: Mapping[str, Any] | None,
@@ -118,7 +119,7 @@ def dissimilarity(cosines: NDArray[np.float64], confidence: float = 1.0) -> NDAr
 
 
 def _remember(
-    values: Array, clients: tuple[str, ...], state: Mapping[str, Any] | None
+    values: Rows, clients: tuple[str, ...], state: Mapping[str, Any] | None
 ) -> tuple[NDArray[np.str_], Array]:
     """Return all names and histories, those of this round's clients first, in their order."""
     n, d = values.shape

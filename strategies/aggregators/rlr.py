@@ -10,10 +10,10 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.rows import Rows
 
 
-def rlr(values: Array, *, byzantine: int, threshold: int | None = None) -> Aggregate:
+def rlr(values: Rows, *, byzantine: int, threshold: int | None = None) -> Aggregate:
     """Average each coordinate, but against its mean where too few clients agree on the sign.
 
         A(x)_k = m_k if |Σ_i sign(x_ik)| ≥ θ, else −m_k,   m_k = 1/n Σ_i x_ik

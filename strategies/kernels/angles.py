@@ -17,6 +17,7 @@ from quickthorn.strategies.kernels.rows import LARGEST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 
 
-def exponents_of(values: Array) -> NDArray[np.int64]:
+def exponents_of(values: Rows) -> NDArray[np.int64]:
     """Return per row the e for which its largest |x| lies in [2^(e−1), 2^e); 0 for zero rows."""
     peaks = np.zeros(len(values), values.dtype)
     for block in column_blocks(*values.shape):
@@ -33,7 +34,7 @@ def exponents_of(values: Array) -> NDArray[np.int64]:
     return np.frexp(peaks.astype(np.float64))[1].astype(np.int64)
 
 
-def cosine_matrix(values: Array, exponents: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+def cosine_matrix(values: Rows, exponents: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Return the (n, n) cosines between the rows, 1 between a row and itself.
 
     Parameters
@@ -77,7 +78,7 @@ class Angles:
     length: float
 
 
-def angles_to(vector: Array, values: Array, exponents: NDArray[np.int64]) -> Angles:
+def angles_to(vector: Array, values: Rows, exponents: NDArray[np.int64]) -> Angles:
     """Measure the rows of ``values`` against ``vector``, in one pass.
 
     Parameters
@@ -108,7 +109,7 @@ def angles_to(vector: Array, values: Array, exponents: NDArray[np.int64]) -> Ang
 
 
 def mix_scaled(
-    factors: NDArray[np.float64], values: Array, exponents: NDArray[np.int64], *, length: float
+    factors: NDArray[np.float64], values: Rows, exponents: NDArray[np.int64], *, length: float
 ) -> Array:
     """Return ``length`` · Σ_i factor_i · x_i / 2^exponent_i, (d,) in the dtype of ``values``.
 

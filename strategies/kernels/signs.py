@@ -10,10 +10,11 @@ from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.rows import sum_rows
 
 if TYPE_CHECKING:
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 
-def vote_mean(values: Array, threshold: int) -> Array:
+def vote_mean(values: Rows, threshold: int) -> Array:
     """Return the mean of each column, negated where |Σ sign| is below ``threshold``.
 
     Parameters

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.laws.subjects import is_clear_cut
 from tests.naive.angles import cosine, uniqueness
+from tests.naive.kernels import squared_distance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,4 +28,15 @@ def foolsgold(cohort: Cohort) -> bool:
     )
 
 
-CLEAR: dict[str, Callable[[Cohort], bool]] = {"fltrust": fltrust, "foolsgold": foolsgold}
+def monna(cohort: Cohort) -> bool:
+    """The last of the nearest and the first of the others differ by more than rounding."""
+    rows, trusted = cohort.values.tolist(), cohort.trusted.tolist()
+    distances = [squared_distance(row, trusted) for row in rows]
+    return not cohort.byzantine or is_clear_cut(distances, len(rows) - cohort.byzantine, rows)
+
+
+CLEAR: dict[str, Callable[[Cohort], bool]] = {
+    "fltrust": fltrust,
+    "foolsgold": foolsgold,
+    "monna": monna,
+}

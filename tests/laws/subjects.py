@@ -99,7 +99,7 @@ class Subject:
         exact = bool(np.isin(cohort.values, (-2, -1, 0, 1, 2)).all())
         if self.pre is not None and self.pre.name == "nnm" and not exact:
             chosen = len(rows) - f
-            if not all(_is_clear_cut(row, chosen, rows) for row in squared_distances(rows)):
+            if not all(is_clear_cut(row, chosen, rows) for row in squared_distances(rows)):
                 return False
         if self.aggregator.name in CHOICES:
             return CHOICES[self.aggregator.name](self._naive_rows(cohort), f)
@@ -107,7 +107,7 @@ class Subject:
         if not chosen or (exact and self.pre is None):
             return True
         rows = self._naive_rows(cohort)
-        return _is_clear_cut(krum_scores(rows, byzantine=f), chosen, rows)
+        return is_clear_cut(krum_scores(rows, byzantine=f), chosen, rows)
 
     def _naive_rows(self, cohort: Cohort) -> list[list[float]]:
         rows: list[list[float]] = cohort.values.astype(np.float64).tolist()
@@ -142,7 +142,7 @@ class Cohort:
         return Cohort(self.values[order], self.byzantine, self.weights[order], self.trusted)
 
 
-def _is_clear_cut(scores: list[int], chosen: int, rows: list[list[float]]) -> bool:
+def is_clear_cut(scores: list[int], chosen: int, rows: list[list[float]]) -> bool:
     """Whether the ``chosen`` smallest scores name the same rows after any rounding."""
     cut, slack = sorted(scores)[chosen - 1], max(scores) // 10**6
     below = sum(score < cut - slack for score in scores)

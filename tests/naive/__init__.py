@@ -17,7 +17,7 @@ from tests.naive.aggregators import (
     trimmed_mean,
     weighted_mean,
 )
-from tests.naive.angles import fltrust, foolsgold, lengthened
+from tests.naive.angles import fltrust, foolsgold, lengthened, monna
 from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
@@ -45,6 +45,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "mean": mean,
     "mean_around_median": mean_around_median,
     "median": median,
+    "monna": monna,
     "multi_krum": multi_krum,
     "rlr": rlr,
     "smea": smea,

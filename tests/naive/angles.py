@@ -1,11 +1,12 @@
-"""Rules that look at directions, word for word from their papers."""
+"""Rules that look at directions or trust a vector, word for word from their papers."""
 
 from __future__ import annotations
 
 from math import fsum, hypot, log
 from typing import TYPE_CHECKING
 
-from tests.naive.kernels import Rows, columns
+from tests.naive.aggregators import mean
+from tests.naive.kernels import Rows, columns, squared_distance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,12 @@ def fltrust(rows: Rows, *, trusted: list[float]) -> list[float]:
         fsum(t / sum(trust) * x for t, x in zip(trust, column, strict=True))
         for column in columns(lengthened(rows, trusted))
     ]
+
+
+def monna(rows: Rows, *, byzantine: int, trusted: list[float]) -> list[float]:
+    """Average the n − f rows nearest to the trusted one, the first ones among equals."""
+    order = sorted(range(len(rows)), key=lambda i: (squared_distance(rows[i], trusted), i))
+    return mean([rows[i] for i in order[: len(rows) - byzantine]])
 
 
 def lengthened(rows: Rows, trusted: list[float]) -> Rows:

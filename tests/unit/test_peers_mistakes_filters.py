@@ -30,6 +30,12 @@ def test_fltrust_with_nobody_to_trust_stays_where_it_is_and_does_not_divide_by_z
     assert outcome.influence.tolist() == [0.0, 0.0]
 
 
+def test_monna_trusts_what_it_is_given_and_not_the_first_client() -> None:
+    rows = np.array([[-50.0], [1.0], [2.0], [3.0]])
+    vector = build("monna", byzantine=1).aggregate(rows, trusted=np.array([2.5])).vector
+    assert vector == pytest.approx(2.0)
+
+
 def test_rlr_turns_back_by_the_signs_of_updates_and_not_of_models() -> None:
     """A model near 5 has the same sign everywhere; its updates do not."""
     model = np.full(2, 5.0)
