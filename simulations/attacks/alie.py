@@ -22,8 +22,8 @@ def alie(view: UpdateView, *, z: float | None = None) -> Forged:
     the sign does not matter. Few hostile members need more than half of the honest as
     supporters: z is then negative, and the row leans to the other side, by |z| standard
     deviations. Nothing is cut off, so that z falls smoothly as k does; give z to attack in
-    another way. With half of all clients or more hostile, s ≤ 0 and no z is too large: there
-    is no formula, and z has to be given.
+    another way. With more than half of all clients hostile, s ≤ 0 and no z is too large:
+    there is no formula, and z has to be given.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ products, a question costs what the rule costs on n rows of h + 1 columns, whate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from quickthorn.simulations.attacks.honest import Vector, copies, dots, mean_of
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.kernels.pairwise import gram
+from quickthorn.strategies.updates import UpdateMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +41,11 @@ class Oracle:
         The pipeline.
     arguments
         What ``Defense.aggregate`` gets beside the updates in this round: ``weights``,
-        ``state`` and the like. An array whose last axis is as long as an update is taken for
-        updates.
+        ``trusted``, ``layout``, ``state``. An array whose last axis is as long as an update
+        is taken for updates.
+    clients
+        The n ids in the order of the rows, for a rule that remembers clients by id; they are
+        the numbers of the rows without them.
     seed
         Of the generator that each question starts anew, for a rule that draws: the server's
         own draws stay unknown.
@@ -57,12 +61,14 @@ class Oracle:
 
     defense: Defense
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    clients: tuple[str, ...] = ()
     seed: int = 0
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the (d,) vector that the defense makes of the (n, d) values."""
         rng = np.random.default_rng(self.seed)
-        return self.defense.aggregate(values, rng=rng, **self.arguments).vector
+        updates = UpdateMatrix(values, self.clients) if self.clients else values
+        return self.defense.aggregate(updates, rng=rng, **self.arguments).vector
 
     @property
     def turns(self) -> bool:
@@ -112,7 +118,8 @@ def _within_span(view: UpdateView, oracle: Oracle, vectors: Vector) -> Callable[
     places = axes * np.sqrt(np.maximum(levels, 0.0))
     honest, others, direction = places[:h], places[h:-1], places[-1]
     arguments = _with_updates(oracle.arguments, vectors.shape[1], iter(others))
-    ask = Oracle(oracle.defense, arguments, oracle.seed)
+    # The layout names columns, of which a rule that turns with the updates has none.
+    ask = replace(oracle, arguments={**arguments, "layout": None})
     mean = honest.mean(axis=0)
     values = np.concatenate([honest, np.zeros((k, len(mean)))])
 

@@ -23,7 +23,7 @@ ALL = [name for names in available_attacks().values() for name in names]
 SECTIONS = ("Parameters", "Returns", "Example", "References")
 
 # Files that are no attack, and one that is not in the tables yet.
-HELPERS = {"__init__", "attack", "distances", "honest", "oracle", "registry", "spec"}
+HELPERS = {"__init__", "attack", "cli", "distances", "honest", "oracle", "registry", "spec"}
 PENDING = {"label_flip"}
 
 by_name = pytest.mark.parametrize("name", ALL)
