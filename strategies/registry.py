@@ -28,6 +28,7 @@ AGGREGATORS = (
     "caf",
     "centered_clipping",
     "dnc",
+    "flame",
     "fltrust",
     "foolsgold",
     "geometric_median",

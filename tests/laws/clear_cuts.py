@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tests.laws.subjects import is_clear_cut
-from tests.naive.angles import cosine, uniqueness
+from tests.naive.angles import cosine, cosine_distances, majority, uniqueness
 from tests.naive.kernels import squared_distance
 
 if TYPE_CHECKING:
@@ -35,7 +37,19 @@ def monna(cohort: Cohort) -> bool:
     return not cohort.byzantine or is_clear_cut(distances, len(rows) - cohort.byzantine, rows)
 
 
+def flame(cohort: Cohort) -> bool:
+    """The majority stays the same where every distance moves a little."""
+    rows, rng = cohort.values.tolist(), np.random.default_rng(0)
+    distances = np.array(cosine_distances(rows))
+    found = set()
+    for size in (0.0, *[1e-6] * 5):
+        moved = distances + size * rng.uniform(-1.0, 1.0, distances.shape)
+        found.add(tuple(majority(np.minimum(moved, moved.T).tolist())))
+    return len(found) == 1
+
+
 CLEAR: dict[str, Callable[[Cohort], bool]] = {
+    "flame": flame,
     "fltrust": fltrust,
     "foolsgold": foolsgold,
     "monna": monna,

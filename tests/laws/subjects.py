@@ -28,6 +28,10 @@ ACCURACY = {"caf": 1e-11, "geometric_median": 1e-10}
 CONDITION = {"fltrust": 10.0, "foolsgold": 1000.0}
 
 
+# Rules that are tried with other parameters than their defaults: FLAME without its noise.
+PARAMETERS: dict[str, dict[str, object]] = {"flame": {"noise": 0.0}}
+
+
 @dataclass(frozen=True)
 class Subject:
     """A defense of at most two steps, and what it claims."""
@@ -72,7 +76,8 @@ class Subject:
         return CONDITION.get(self.aggregator.name, 1.0)
 
     def defense(self, byzantine: int) -> Defense:
-        return Defense(tuple(Step(spec) for spec in self.specs), byzantine)
+        steps = (Step(spec, PARAMETERS.get(spec.name, {})) for spec in self.specs)
+        return Defense(tuple(steps), byzantine)
 
     def min_clients(self, byzantine: int) -> int:
         return self.defense(byzantine).min_clients

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.laws.clear_cuts import CLEAR
-from tests.laws.subjects import Cohort, Subject
+from tests.laws.subjects import PARAMETERS, Cohort, Subject
 from tests.naive import PRE_TWINS, TWINS
 from tests.naive.history import has_clear_cut
 
@@ -35,8 +35,9 @@ def twin(subject: Subject, cohort: Cohort) -> NDArray[np.float64]:
     """Compute the vector by the naive twins."""
     rng = np.random.default_rng(0)
     cohort = _behind(subject, cohort, rng)
-    given = supply(subject.aggregator, cohort, rng)
-    return np.array(TWINS[subject.aggregator.name](cohort.values.tolist(), **given))
+    name = subject.aggregator.name
+    given = supply(subject.aggregator, cohort, rng) | PARAMETERS.get(name, {})
+    return np.array(TWINS[name](cohort.values.tolist(), **given))
 
 
 def is_decided(subject: Subject, cohort: Cohort) -> bool:

@@ -17,7 +17,7 @@ from tests.naive.aggregators import (
     trimmed_mean,
     weighted_mean,
 )
-from tests.naive.angles import fltrust, foolsgold, lengthened, monna
+from tests.naive.angles import flame, fltrust, foolsgold, lengthened, monna, shortened
 from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
@@ -37,6 +37,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "caf": caf,
     "centered_clipping": centered_clipping,
     "dnc": dnc,
+    "flame": flame,
     "fltrust": fltrust,
     "foolsgold": foolsgold,
     "geometric_median": geometric_median,
@@ -67,7 +68,10 @@ OPTIMIZER_TWINS: dict[str, Callable[..., list[list[float]]]] = {
 }
 
 # What a rule makes of its rows before it averages them: what its influence counts.
-RESCALED: dict[str, Callable[[Rows, list[float]], Rows]] = {"fltrust": lengthened}
+RESCALED: dict[str, Callable[[Rows, list[float]], Rows]] = {
+    "flame": shortened,
+    "fltrust": lengthened,
+}
 
 __all__ = [
     "OPTIMIZER_TWINS",

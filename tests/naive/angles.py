@@ -5,11 +5,14 @@ from __future__ import annotations
 from math import fsum, hypot, log
 from typing import TYPE_CHECKING
 
-from tests.naive.aggregators import mean
-from tests.naive.kernels import Rows, columns, squared_distance
+from tests.naive.aggregators import mean, median
+from tests.naive.kernels import Rows, columns, norms, squared_distance
+from tests.naive.preaggregators import clip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
 
 
 def fltrust(rows: Rows, *, trusted: list[float]) -> list[float]:
@@ -86,6 +89,48 @@ def ramp(alpha: float, confidence: float) -> float:
     if alpha in {0.0, 1.0}:
         return alpha
     return min(max(confidence * (log(alpha / (1.0 - alpha)) + 0.5), 0.0), 1.0)
+
+
+def flame(rows: Rows, *, rng: np.random.Generator, noise: float = 0.001) -> list[float]:
+    """Average the majority, cut to the median norm of all; add noise of λ median norms."""
+    cut = shortened(rows)
+    average = mean([cut[i] for i in majority(cosine_distances(rows))])
+    if noise == 0.0:
+        return average
+    deviation = noise * median([[length] for length in norms(rows)])[0]
+    return [x + deviation * z for x, z in zip(average, rng.normal(size=len(average)), strict=True)]
+
+
+def shortened(rows: Rows, _trusted: list[float] | None = None) -> Rows:
+    """Return the rows, each cut to the median norm."""
+    return clip(rows, radius="median")
+
+
+def cosine_distances(rows: Rows) -> Rows:
+    """Return 1 − cos for every pair; what rounding leaves of 0 is 0."""
+    distances = [[1.0 - cosine(one, other) for other in rows] for one in rows]
+    return [
+        [0.0 if i == j or x < 1e-12 else x for j, x in enumerate(line)]
+        for i, line in enumerate(distances)
+    ]
+
+
+def majority(distances: Rows) -> list[int]:
+    """Join the two nearest, then the next two, until a group has more than half."""
+    n = len(distances)
+    groups = [{i} for i in range(n)]
+    for level in sorted({x for line in distances for x in line}):
+        for i in range(n):
+            for j in range(n):
+                if distances[i][j] <= level:
+                    one, other = (next(g for g in groups if k in g) for k in (i, j))
+                    if one is not other:
+                        groups.remove(other)
+                        one |= other
+        largest = max(groups, key=len)
+        if 2 * len(largest) > n:
+            return sorted(largest)
+    raise AssertionError
 
 
 def cosine(one: list[float], other: list[float]) -> float:

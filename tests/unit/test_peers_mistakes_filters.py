@@ -129,3 +129,34 @@ def test_foolsgold_with_a_client_that_resembles_nobody_does_not_turn_its_sign() 
     influence = build("foolsgold", byzantine=0).aggregate(rows).influence
     assert influence is not None
     assert influence.tolist() == [0.0, 0.0, 1.0]
+
+
+def test_flame_adds_the_same_noise_everywhere_and_not_by_the_spread_of_a_layer() -> None:
+    """σ = λ S: the noise of a coordinate that hardly moves is that of one that moves much."""
+    rows = np.random.default_rng(0).normal(size=(5, 40_000))
+    rows[:, :20_000] *= 1e-6
+    still = build("flame(noise=0)", byzantine=1).aggregate(rows).vector
+    noise = build("flame(noise=0.01)", byzantine=1).aggregate(rows).vector - still
+    expected = 0.01 * np.median(np.linalg.norm(rows, axis=1))
+    assert noise[:20_000].std() == pytest.approx(expected, rel=0.03)
+    assert noise[20_000:].std() == pytest.approx(expected, rel=0.03)
+
+
+def test_flame_clips_to_the_median_norm_of_all_and_not_of_those_it_kept() -> None:
+    rows = np.array([[4.0, 0.0], [5.0, 0.0], [6.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    vector = build("flame(noise=0)", byzantine=2).aggregate(rows).vector
+    assert vector == pytest.approx([4.0, 0.0])  # of all: 4; of those kept: 5
+
+
+def test_flame_of_updates_that_all_differ_is_no_mean_of_nobody() -> None:
+    """Without a single cluster allowed, everybody is noise and the mean is NaN."""
+    vector = build("flame(noise=0)", byzantine=2).aggregate(np.eye(7)).vector
+    np.testing.assert_allclose(vector, 1 / 7)
+
+
+def test_flame_compares_whole_updates_and_not_their_last_columns() -> None:
+    rows = np.full((5, 6), 1.0)
+    rows[4, :4] = -9.0
+    influence = build("flame", byzantine=1).aggregate(rows).influence
+    assert influence is not None
+    assert influence.tolist() == [0.25] * 4 + [0.0]
