@@ -40,6 +40,7 @@ AGGREGATORS = (
     "monna",
     "multi_krum",
     "rlr",
+    "signguard",
     "smea",
     "trimmed_mean",
     "weighted_mean",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,14 @@ from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.rows import sum_rows
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
+
+# Columns out of which a share is drawn at a time: the draw needs no more memory than this. Not
+# the block size of the kernels, because which columns are drawn must not depend on that.
+_STRATUM = 1 << 15
 
 
 def vote_mean(values: Rows, threshold: int) -> Array:
@@ -41,3 +48,35 @@ def vote_mean(values: Rows, threshold: int) -> Array:
             means[huge] = sum_rows(part[:, huge] / n)
         result[block] = np.where(votes >= threshold, means, -means)
     return result
+
+
+def sign_shares(values: Rows, share: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return which shares of drawn coordinates are positive, zero and negative, row by row.
+
+    Parameters
+    ----------
+    values
+        (n, d) float32 or float64, finite.
+    share
+        How many coordinates are drawn, without replacement: of each 2^15 successive ones (and
+        of the rest) this share, rounded up.
+    rng
+        Draws them.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (n, 3); each row sums to 1.
+
+    """
+    n, d = values.shape
+    counts, drawn = np.zeros((n, 3)), 0
+    for start in range(0, d, _STRATUM):
+        width = min(_STRATUM, d - start)
+        columns = rng.choice(width, math.ceil(share * width), replace=False)
+        part = values[:, start + np.sort(columns)]
+        positive = np.count_nonzero(part > 0, axis=1)
+        negative = np.count_nonzero(part < 0, axis=1)
+        counts += np.stack([positive, len(columns) - positive - negative, negative], axis=1)
+        drawn += len(columns)
+    return counts / drawn

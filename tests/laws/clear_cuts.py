@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tests.laws.subjects import is_clear_cut
+from tests.naive.aggregators import median
 from tests.naive.angles import cosine, cosine_distances, majority, uniqueness
-from tests.naive.kernels import squared_distance
+from tests.naive.kernels import norms, squared_distance
+from tests.naive.signs import clusters, largest, sign_shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +50,29 @@ def flame(cohort: Cohort) -> bool:
     return len(found) == 1
 
 
+def signguard(cohort: Cohort) -> bool:
+    """No length lies on a bound; one cluster is the largest, also where shares move a little."""
+    rows = cohort.values.tolist()
+    lengths = norms(rows)
+    limit = median([[length] for length in lengths])[0]
+    bounds = (0.1 * limit, 3.0 * limit)
+    if any(abs(length - bound) <= 1e-6 * limit for length in lengths for bound in bounds):
+        return False
+    shares = np.array(sign_shares(rows, 0.1, np.random.default_rng(0)))
+    rng, found = np.random.default_rng(0), set()
+    for size in (0.0, *[1e-7] * 5):
+        labels = clusters((shares + size * rng.uniform(-1.0, 1.0, shares.shape)).tolist())
+        counts = sorted((labels.count(label) for label in set(labels) - {-1}), reverse=True)
+        if len(counts) > 1 and counts[0] == counts[1]:
+            return False
+        found.add(tuple(largest(labels)))
+    return len(found) == 1
+
+
 CLEAR: dict[str, Callable[[Cohort], bool]] = {
     "flame": flame,
     "fltrust": fltrust,
     "foolsgold": foolsgold,
     "monna": monna,
+    "signguard": signguard,
 }

@@ -22,7 +22,7 @@ from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
 from tests.naive.preaggregators import arc, bucketing, clip, nnm
-from tests.naive.signs import rlr
+from tests.naive.signs import rlr, signguard
 from tests.naive.subsets import (
     bulyan,
     caf,
@@ -49,6 +49,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "monna": monna,
     "multi_krum": multi_krum,
     "rlr": rlr,
+    "signguard": signguard,
     "smea": smea,
     "trimmed_mean": trimmed_mean,
     "weighted_mean": weighted_mean,
@@ -71,6 +72,7 @@ OPTIMIZER_TWINS: dict[str, Callable[..., list[list[float]]]] = {
 RESCALED: dict[str, Callable[[Rows, list[float]], Rows]] = {
     "flame": shortened,
     "fltrust": lengthened,
+    "signguard": shortened,
 }
 
 __all__ = [

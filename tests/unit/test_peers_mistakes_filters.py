@@ -7,6 +7,7 @@ import pytest
 
 from quickthorn.strategies import UpdateMatrix, build
 from quickthorn.strategies.errors import ConfigurationError, TooFewClientsError
+from quickthorn.strategies.kernels.signs import sign_shares
 
 
 def test_fltrust_brings_updates_to_the_servers_length_and_not_the_other_way_round() -> None:
@@ -160,3 +161,27 @@ def test_flame_compares_whole_updates_and_not_their_last_columns() -> None:
     influence = build("flame", byzantine=1).aggregate(rows).influence
     assert influence is not None
     assert influence.tolist() == [0.25] * 4 + [0.0]
+
+
+def test_signguard_looks_at_random_coordinates_and_not_at_one_block() -> None:
+    rows = np.ones((1, 1000))
+    rows[0, 300:700] = -1.0  # in a block of 100 the share is nearly always 0 or 1
+    shares = [sign_shares(rows, 0.1, np.random.default_rng(seed))[0, 2] for seed in range(30)]
+    assert 0.2 < min(shares) < max(shares) < 0.6
+    assert len(set(shares)) > 5
+
+
+def test_signguard_with_nobody_left_averages_who_has_a_usual_length() -> None:
+    """The largest cluster of signs is too long throughout; argmax of nothing is an error."""
+    rows = np.array([[-1.0], [-1.0], [90.0], [90.0], [90.0], [0.0], [0.0]])
+    outcome = build("signguard(upper=2)", byzantine=3).aggregate(rows)
+    assert outcome.influence is not None
+    assert outcome.influence.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert outcome.vector == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9])
+def test_signguard_of_equal_signs_has_a_cluster(n: int) -> None:
+    """A bandwidth of 0 is an error in one library and nobody in another."""
+    outcome = build("signguard", byzantine=0).aggregate(np.full((n, 3), 2.0))
+    assert outcome.influence == pytest.approx([1 / n] * n)
