@@ -17,7 +17,7 @@ from torch.optim.sgd import sgd
 from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from quickthorn.strategies.wire import ClientSettings
 
@@ -42,7 +42,12 @@ def build_optimizer(
     """
     trained: list[torch.Tensor] = [parameter for parameter in parameters if parameter.requires_grad]
     if settings.optimizer == "sgd":
-        return Sgd(trained, settings)
+        return Sgd(
+            trained,
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
     if settings.momentum:
         msg = (
             f"momentum in [client] belongs to sgd; got momentum={settings.momentum} with adam. "
@@ -53,20 +58,45 @@ def build_optimizer(
 
 
 class Sgd:
-    """Stochastic gradient descent with heavy-ball momentum and L2 weight decay."""
+    """Stochastic gradient descent with heavy-ball momentum and L2 weight decay.
 
-    def __init__(self, parameters: list[torch.Tensor], settings: ClientSettings) -> None:
-        """Start with no momentum."""
+    Parameters
+    ----------
+    parameters
+        They are changed in place.
+    learning_rate, momentum, weight_decay
+        The velocity is v ← momentum · v + (1 − dampening) · gradient.
+    dampening
+        0 for the usual momentum.
+    velocities
+        One tensor per parameter, changed in place, for a momentum that outlives the
+        optimizer; without them it starts at nothing.
+
+    """
+
+    def __init__(  # noqa: PLR0913 - the parameters of SGD
+        self,
+        parameters: list[torch.Tensor],
+        *,
+        learning_rate: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        dampening: float = 0.0,
+        velocities: Sequence[torch.Tensor] | None = None,
+    ) -> None:
+        """Keep what a step needs."""
         self._parameters = parameters
         self._velocities: list[torch.Tensor | None] = [None] * len(parameters)
+        if velocities is not None:
+            self._velocities[:] = velocities
         self._update = partial(
             sgd,
             foreach=False,
             fused=False,
-            weight_decay=settings.weight_decay,
-            momentum=settings.momentum,
-            lr=settings.learning_rate,
-            dampening=0.0,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            lr=learning_rate,
+            dampening=dampening,
             nesterov=False,
             maximize=False,
         )

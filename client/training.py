@@ -6,7 +6,7 @@ import itertools
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.client.datasets import Dataset
+    from quickthorn.client.optimizers import Optimizer
     from quickthorn.strategies.wire import ClientSettings
 
 _EVALUATION_BATCH = 1024
@@ -79,6 +80,22 @@ def derive_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
+class Pace(Protocol):
+    """How much is trained: ``ClientSettings``, and whatever else has these."""
+
+    @property
+    def local_epochs(self) -> int:
+        """Return the passes over the samples."""
+
+    @property
+    def local_steps(self) -> int:
+        """Return the optimizer steps; where above 0, they count instead."""
+
+    @property
+    def batch_size(self) -> int:
+        """Return the samples per step."""
+
+
 def train(
     model: torch.nn.Module, dataset: Dataset, settings: ClientSettings, *, seed: int
 ) -> TrainingResult:
@@ -115,15 +132,46 @@ def train(
 
     """
     optimizer = build_optimizer(model.parameters(), settings)
-    per_epoch = math.ceil(len(dataset) / settings.batch_size)
-    steps = settings.local_steps or settings.local_epochs * per_epoch
+    return fit(model, dataset, settings, optimizer=optimizer, seed=seed)
+
+
+def fit(  # noqa: PLR0913 - keyword-only beyond what is trained, on what, and how much
+    model: torch.nn.Module,
+    dataset: Dataset,
+    pace: Pace,
+    *,
+    optimizer: Optimizer,
+    seed: int,
+    share: NDArray[np.int64] | None = None,
+) -> TrainingResult:
+    """Train ``model`` in place with an optimizer that the caller keeps.
+
+    Parameters
+    ----------
+    model, dataset, seed
+        As for ``train``.
+    pace
+        Epochs or steps, and batch size.
+    optimizer
+        Of the model's parameters.
+    share
+        (samples,) the indices of the samples to train on; all by default.
+
+    Raises
+    ------
+    RunError
+        If the loss is no longer finite.
+
+    """
+    samples = len(dataset) if share is None else len(share)
+    per_epoch = math.ceil(samples / pace.batch_size)
+    steps = pace.local_steps or pace.local_epochs * per_epoch
     generator = torch.Generator().manual_seed(seed)
     model.train()
     total, seen = 0.0, 0
     with _dropout_seeded(seed):
-        for batch in itertools.islice(
-            _batches(len(dataset), settings.batch_size, generator), steps
-        ):
+        for drawn in itertools.islice(_batches(samples, pace.batch_size, generator), steps):
+            batch = drawn if share is None else share[drawn]
             loss = cross_entropy(
                 model(torch.from_numpy(dataset.features[batch])),
                 torch.from_numpy(dataset.labels[batch]),
@@ -135,7 +183,7 @@ def train(
     if not math.isfinite(total):
         msg = f"the loss is {total} after {steps} steps: training diverged. Lower learning_rate."
         raise RunError(msg)
-    return TrainingResult(loss=total / seen, samples=len(dataset), steps=steps)
+    return TrainingResult(loss=total / seen, samples=samples, steps=steps)
 
 
 def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:

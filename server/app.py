@@ -6,7 +6,6 @@ config ``federation = "/path/to/federation.toml"``.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord
@@ -14,6 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from quickthorn.server.config import FederationSettings
 from quickthorn.server.model import to_model, to_record
+from quickthorn.server.references import resolve
 from quickthorn.server.strategy import RobustStrategy
 from quickthorn.strategies.errors import ConfigurationError
 
@@ -68,33 +68,6 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
         evaluate_config=config,
         evaluate_fn=_evaluation(settings),
     )
-
-
-def resolve(reference: str) -> Callable[..., Any]:
-    """Import what ``module:function`` names.
-
-    Raises
-    ------
-    ConfigurationError
-        If it cannot be imported or called.
-
-    Example
-    -------
-    >>> resolve("math:sqrt")(4.0)
-    2.0
-
-    """
-    module, _, name = reference.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        msg = f"cannot import {reference!r}: {error}. Write it as module:function."
-        raise ConfigurationError(msg) from error
-    if not callable(found):
-        msg = f"{reference!r} is not a function; write module:function."
-        raise ConfigurationError(msg)
-    function: Callable[..., Any] = found
-    return function
 
 
 def _prepare(settings: FederationSettings, reference: str) -> Callable[..., Any]:

@@ -290,7 +290,7 @@ class RobustStrategy(Strategy):
 
     def _begin(self) -> None:
         """Forget an earlier run of this object; nothing is written yet."""
-        self._state: State | None = None
+        self.state: State | None = None
         self.run_dir = _fresh_folder() if self._given_dir is None else Path(self._given_dir)
         self._recorder = Recorder(
             self.run_dir,
@@ -369,7 +369,7 @@ class RobustStrategy(Strategy):
             layout, weights, arrays_key=self.arrayrecord_key, weight_key=self.weighted_by_key
         )
         outcome, intake = self._play(number, replies, expected, counters)
-        self._state = outcome.state
+        self.state = outcome.state
         model = self._sent
         if outcome.weights is not None and outcome.counters is not None:
             model = layout.unflatten(outcome.weights, outcome.counters)
@@ -409,7 +409,7 @@ class RobustStrategy(Strategy):
         except (OSError, MemoryError) as error:
             reason = f"no room for {shape[0]} updates of {shape[1]} parameters: {error}"
             unjudged = "was not judged: the server had no room for the updates"
-            outcome = RoundOutcome(None, None, reason, None, (), self._state)
+            outcome = RoundOutcome(None, None, reason, None, (), self.state)
             return outcome, Intake.unjudged(asked, "no-room", unjudged)
         matrix, found, intake = take_updates(replies, asked, expected, values)
         trusted, fault = None, ""
@@ -426,7 +426,7 @@ class RobustStrategy(Strategy):
             trusted=trusted,
             layout=layout,
             fault=fault,
-            state=self._state,
+            state=self.state,
             rng=np.random.default_rng((self.seed, number)),
         )
         return outcome, intake

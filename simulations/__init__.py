@@ -13,12 +13,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from quickthorn.simulations.engine import simulate
     from quickthorn.simulations.record import Evaluation, SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
-__all__ = ["Evaluation", "Scenario", "SimulationRecord"]
+__all__ = ["Evaluation", "Scenario", "SimulationRecord", "simulate"]
 
-_MODULES = {"Evaluation": "record", "Scenario": "scenario", "SimulationRecord": "record"}
+_MODULES = {
+    "Evaluation": "record",
+    "Scenario": "scenario",
+    "SimulationRecord": "record",
+    "simulate": "engine",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -9,9 +9,7 @@ averaging with the hostile member, and without it) use the same client code and 
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +26,13 @@ from quickthorn.server.store import FILE_NAME, RunStore
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.simulations.hostile_client import app as organization_app
 from quickthorn.simulations.processes import LocalFederation, NodeSpec
+from quickthorn.simulations.quiet import quiet_flower
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.wire import ClientSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 Curve = list[dict[str, float]]
 
@@ -143,7 +142,7 @@ def run_demo(plan: Plan, progress: Callable[[str, float], None]) -> Demo:
         msg = f"cannot make {plan.folder}: {error.strerror}; choose a new folder with --out."
         raise ConfigurationError(msg) from error
     progress("plain averaging, in this process", 0.0)
-    with _quiet_flower():
+    with quiet_flower():
         plain = _average(settings, _node_configs())
         progress("the same without the hostile member", 0.04)
         without = _average(settings, _node_configs(honest_only=True))
@@ -243,18 +242,6 @@ def _to_toml(settings: FederationSettings, node_ids: dict[str, int]) -> str:
         f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         for name, table in tables
     )
-
-
-@contextmanager
-def _quiet_flower() -> Iterator[None]:
-    """Keep Flower's own log lines out of the demonstration."""
-    logger = logging.getLogger("flwr")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 _APP = """\

@@ -39,7 +39,9 @@ class InProcessGrid(Grid):
     Parameters
     ----------
     clients
-        In order; they get the node ids 2, 3, … (1 is the server).
+        In order; they get ascending node ids (1 is the server).
+    first_node
+        The node id of the first client.
 
     Example
     -------
@@ -49,14 +51,16 @@ class InProcessGrid(Grid):
 
     """
 
-    def __init__(self, clients: Sequence[InProcessClient]) -> None:
+    def __init__(
+        self, clients: Sequence[InProcessClient], first_node: int = _FIRST_CLIENT_NODE
+    ) -> None:
         """Give each client a node id and a context of its own, kept over the run."""
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = _RUN_ID, _SERVER_NODE, 0
         self._run = Run.create_empty(_RUN_ID)
-        self._apps = dict(enumerate((client.app for client in clients), _FIRST_CLIENT_NODE))
+        self._apps = dict(enumerate((client.app for client in clients), first_node))
         self._contexts = {
             node: Context(_RUN_ID, node, dict(client.node_config), RecordDict(), {})
-            for node, client in enumerate(clients, _FIRST_CLIENT_NODE)
+            for node, client in enumerate(clients, first_node)
         }
         self._waiting: dict[str, Message] = {}
         self._sent = 0

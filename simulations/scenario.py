@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import json
 import tomllib
 import typing
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from quickthorn.client.datasets import load_dataset
+from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
@@ -23,8 +23,6 @@ from quickthorn.strategies.wire import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-NO_ATTACK = "none"
 
 # Part of every digest; to be raised when the same scenario no longer gives the same model.
 _MEANING = 1
@@ -125,7 +123,7 @@ class Scenario:
     weight_decay: float = 0.0
     attackers: int = 0
     byzantine: int = 0
-    attack: str = NO_ATTACK
+    attack: str = "none"
     attack_start: int = 1
     attack_every: int = 1
     defense: str = "mean"
@@ -148,7 +146,7 @@ class Scenario:
         canonical = {
             "defense": str(build(self.defense, byzantine=self.byzantine)),
             "optimizer": str(build_optimizer(self.optimizer)),
-            "attack": _canonical_attack(self.attack),
+            "attack": str(build_attack(self.attack)),
         }
         parse_schedule(self.lr_schedule)
         for name, text in canonical.items():
@@ -265,14 +263,6 @@ did you mean 'attackers'? Known: ...
             if not 0 <= value <= 1 or (value == 1 and not closed):
                 msg = f"{name} of a scenario must be from 0 to 1{'' if closed else ', below 1'}; "
                 raise ConfigurationError(f"{msg}got {value}.")
-
-
-def _canonical_attack(text: str) -> str:
-    if text == NO_ATTACK:
-        return text
-    # Imported here: attacks bring torch in, and most of a scenario's users do not need it.
-    registry = importlib.import_module("quickthorn.simulations.attacks.registry")
-    return str(registry.build_attack(text))
 
 
 def _typed(settings: Mapping[str, object]) -> dict[str, object]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import Protocol
 
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 from quickthorn.strategies.settings import read_settings
-
-_TEXT = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<inner>[^()]*)\))?\s*")
-_NUMBER = re.compile(r"(?P<key>\w+)\s*=\s*(?P<value>[-+.\w]+)")
+from quickthorn.strategies.steps import parse_call
 
 
 class Schedule(Protocol):
@@ -90,28 +87,12 @@ def parse_schedule(text: str) -> Schedule:
 did you mean 'every'? Known: every, factor.
 
     """
-    match = _TEXT.fullmatch(text)
-    parts = [part.strip() for part in (match["inner"] or "").split(",")] if match else []
-    pairs = [_NUMBER.fullmatch(part) for part in parts if part]
-    if match is None or None in pairs:
-        msg = f"cannot read lr_schedule {text!r}; write constant or step(every=50, factor=0.5)."
-        raise ConfigurationError(msg)
-    if match["name"] not in SCHEDULES:
-        raise UnknownNameError("lr_schedule", match["name"], SCHEDULES)
-    table = {pair["key"]: _number(pair["value"]) for pair in pairs if pair}
-    kind = SCHEDULES[match["name"]]
-    schedule = read_settings(kind, table, where=f"{match['name']} in lr_schedule")
+    name, table = parse_call(text, whole=f"lr_schedule {text!r}")
+    if name not in SCHEDULES:
+        raise UnknownNameError("lr_schedule", name, SCHEDULES)
+    schedule = read_settings(SCHEDULES[name], table, where=f"{name} in lr_schedule")
     for field in dataclasses.fields(schedule):
         if not getattr(schedule, field.name) > 0:
             msg = f"{field.name} of lr_schedule must be above 0; got {text!r}."
             raise ConfigurationError(msg)
     return schedule
-
-
-def _number(text: str) -> object:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from quickthorn.strategies.registry import SCORERS
 from quickthorn.strategies.scoring import score_updates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -65,6 +67,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     fault: str = "",
     state: Any = None,  # noqa: ANN401 - whatever the rules keep
     rng: np.random.Generator | None = None,
+    stage: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> RoundOutcome:
     """Score the updates, aggregate them and move the model.
 
@@ -88,6 +91,9 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         Why the caller knows already that the model has to stay; the updates are only scored.
     scorers, trusted, layout, state, rng
         As in ``score_updates`` and ``Defense.aggregate``.
+    stage
+        Entered with ``"score"`` and ``"aggregate"`` around these two, for a caller that times
+        them.
 
     Returns
     -------
@@ -108,7 +114,8 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     scores: tuple[Score, ...] = ()
     if matrix is not None:
         n = len(matrix.clients)
-        scores = score_updates(matrix, byzantine=defense.byzantine, scorers=scorers)
+        with stage("score"):
+            scores = score_updates(matrix, byzantine=defense.byzantine, scorers=scorers)
     needed = max(quorum, defense.min_clients)
     if matrix is None or n < needed:
         reason = f"{n} valid updates, the defense needs {needed} (byzantine={defense.byzantine})"
@@ -116,8 +123,11 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     if fault:
         return RoundOutcome(None, None, fault, None, scores, state)
     try:
-        aggregate = defense.aggregate(matrix, trusted=trusted, layout=layout, state=state, rng=rng)
-        step, kept = optimizer.move(aggregate.vector, aggregate.state)
+        with stage("aggregate"):
+            aggregate = defense.aggregate(
+                matrix, trusted=trusted, layout=layout, state=state, rng=rng
+            )
+            step, kept = optimizer.move(aggregate.vector, aggregate.state)
     except QuickthornError as error:  # a parameter that does not fit so few clients, say
         return RoundOutcome(None, None, str(error), None, scores, state)
     with np.errstate(over="ignore", invalid="ignore"):

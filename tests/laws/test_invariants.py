@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from threadpoolctl import (  # type: ignore[import-untyped]  # it ships no types
-    threadpool_info,
-    threadpool_limits,
-)
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from quickthorn.strategies import Aggregate, Defense, Spec, Step, build
 from quickthorn.strategies.errors import ConfigurationError, TooFewClientsError, UpdateError

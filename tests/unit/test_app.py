@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from quickthorn.client.app import app as organization
-from quickthorn.server.app import resolve, run_federation
+from quickthorn.server.app import run_federation
 from quickthorn.server.config import FederationSettings
+from quickthorn.server.references import resolve
 from quickthorn.server.store import RunStore
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.strategies.errors import ConfigurationError

@@ -1,0 +1,276 @@
+"""Run a scenario in this process: no Ray, no messages, the same bits for the same scenario.
+
+The members are simulated; what judges, scores and aggregates their updates is the code of the
+deployment: ``server.judgement`` and ``strategies.round``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from quickthorn.client.datasets import Dataset, load_split
+from quickthorn.client.models import set_state
+from quickthorn.client.training import evaluate
+from quickthorn.server.digest import digest
+from quickthorn.server.judgement import Admission, Expectation, admit_arrays
+from quickthorn.simulations.attacks.attack import build_attack
+from quickthorn.simulations.attacks.spec import Backdoor
+from quickthorn.simulations.members import Members
+from quickthorn.simulations.record import Evaluation, SimulationRecord
+from quickthorn.simulations.stopwatch import Stopwatch
+from quickthorn.simulations.tally import Tally, draw
+from quickthorn.strategies import build
+from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.round import run_round
+from quickthorn.strategies.updates import UpdateMatrix, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from quickthorn.simulations.members import Answer, Model
+    from quickthorn.simulations.scenario import Scenario
+    from quickthorn.strategies.defense import State
+    from quickthorn.strategies.round import RoundOutcome
+    from quickthorn.strategies.updates import Array
+
+    # Called after each round with its number and the model.
+    After = Callable[[int, Model], None]
+    Runner = Callable[[Members, Stopwatch, After], tuple[Model, Tally]]
+    # (rounds done, rounds in all, the last accuracy or None)
+    Progress = Callable[[int, int, float | None], None]
+
+_KEPT_FLOORS = 8
+_FEW_CLIENTS = 64
+
+
+class Examiner:
+    """Judges models on the held-out samples, and on the same with the backdoor's trigger."""
+
+    def __init__(self, scenario: Scenario, model: torch.nn.Module) -> None:
+        """Load the samples and put the trigger on them; ``model`` is borrowed at each look."""
+        self._model = model
+        self._data = load_split(scenario.dataset, "test", scenario.data_dir)
+        attack = build_attack(scenario.attack).data
+        self.triggered: Dataset | None = None
+        if isinstance(attack, Backdoor):
+            others = self._data.take(np.flatnonzero(self._data.labels != attack.target))
+            self.triggered = Dataset(
+                attack.trigger(others.features),
+                np.full(len(others), attack.target, np.int64),
+                others.classes,
+            )
+
+    def look(self, number: int, state: Model) -> Evaluation:
+        """Judge the model after round ``number``."""
+        set_state(self._model, state)
+        found = evaluate(self._model, self._data)
+        return Evaluation(number, found.accuracy, found.recall, self.success(state))
+
+    def success(self, state: Model) -> float | None:
+        """Return the share of triggered samples that the model takes for the target."""
+        if self.triggered is None:
+            return None
+        set_state(self._model, state)
+        return evaluate(self._model, self.triggered).accuracy
+
+
+def simulate(scenario: Scenario, progress: Progress | None = None) -> SimulationRecord:
+    """Run one federation in this process.
+
+    Parameters
+    ----------
+    scenario
+        What to run.
+    progress
+        Called after each round with the rounds that are done, the rounds in all and the last
+        accuracy. With a backdoor, the rounds include those of the same scenario without it,
+        which are run for ``attack_success_floor`` unless this process has just done so.
+
+    Returns
+    -------
+    SimulationRecord
+        The same for the same scenario, except for its seconds.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data cannot be loaded or dealt so, or the model does not suit them.
+
+    Example
+    -------
+    >>> from quickthorn.simulations.scenario import Scenario
+    >>> record = simulate(Scenario(dataset="breast_cancer", clients=5, rounds=2, lr=0.5))
+    >>> len(record.accuracy), record.final > 0.9
+    (2, True)
+
+    """
+    watch = Stopwatch()
+    with watch("total"), _threads(scenario):
+        members = Members(scenario, watch)
+        examiner = Examiner(scenario, members.model)
+        floored = examiner.triggered is not None
+        clean = _without_attack(scenario)
+        total = scenario.rounds * (2 if floored and clean not in _FLOORS else 1)
+        evaluations: list[Evaluation] = []
+
+        def after(number: int, state: Model) -> None:
+            if number % scenario.eval_every == 0 or number == scenario.rounds:
+                with watch("evaluate"):
+                    evaluations.append(examiner.look(number, state))
+            if progress:
+                progress(number, total, evaluations[-1].accuracy if evaluations else None)
+
+        state, tally = _runner(scenario)(members, watch, after)
+        floor = None
+        if floored:
+            with watch("floor"):
+                floor = examiner.success(_unattacked(clean, progress, scenario.rounds))
+    return SimulationRecord(
+        scenario,
+        tuple(evaluations),
+        attack_success_floor=floor,
+        scores={client: sum(z) / len(z) for client, z in sorted(tally.anomalies.items())},
+        hostile=scenario.hostile,
+        verdicts=dict(sorted(tally.verdicts.items())),
+        unchanged_rounds=tally.unchanged,
+        seconds=watch.seconds,
+        model_digest=digest(state),
+    )
+
+
+def _runner(scenario: Scenario) -> Runner:
+    if scenario.strategy == "engine":
+        return run_rounds
+    # Imported here: Flower takes seconds, and the engine does without it.
+    from quickthorn.simulations.flower_rounds import run_rounds_on_flower  # noqa: PLC0415 - above
+
+    return run_rounds_on_flower
+
+
+def run_rounds(members: Members, watch: Stopwatch, after: After) -> tuple[Model, Tally]:
+    """Run all rounds; return the final model and what was found on the way."""
+    scenario, layout = members.scenario, members.layout
+    rows = np.empty((len(draw(scenario, 1)), layout.size), layout.dtype)
+    model, state, tally = members.initial, None, Tally()
+    for number in range(1, scenario.rounds + 1):
+        outcome, verdicts = _play(members, number, model, state, rows, watch)
+        state = outcome.state
+        if outcome.weights is not None and outcome.counters is not None:
+            model = layout.unflatten(outcome.weights, outcome.counters)
+        tally.add(number, verdicts, outcome.scores, outcome.reason)
+        after(number, model)
+    return model, tally
+
+
+def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
+    members: Members, number: int, sent: Model, state: State | None, rows: Array, watch: Stopwatch
+) -> tuple[RoundOutcome, list[Verdict]]:
+    """Play one round on the model ``sent``; ``rows`` is room for the updates."""
+    scenario, layout = members.scenario, members.layout
+    defense = build(scenario.defense, byzantine=scenario.byzantine)
+    weights, counters = layout.flatten(sent)
+    answers = members.answers(
+        number,
+        draw(scenario, number),
+        sent,
+        lambda matrix: members.foresee(defense, state, number, sent, matrix),
+    )
+    expected = Expectation.of(layout, weights)
+    matrix, found, verdicts = _admit(answers, expected, rows, scenario.client_ids, watch)
+    trusted, fault = None, ""
+    if matrix is not None and defense.needs_trusted:
+        trusted, fault = members.own_update(number, sent)
+    outcome = run_round(
+        defense,
+        matrix,
+        weights=weights,
+        counters=found or [counters],
+        quorum=0,
+        optimizer=build_optimizer(scenario.optimizer),
+        trusted=trusted,
+        layout=layout,
+        fault=fault,
+        state=state,
+        rng=np.random.default_rng((scenario.seed, number)),
+        stage=watch,
+    )
+    return outcome, verdicts
+
+
+def _admit(
+    answers: Iterator[Answer],
+    expected: Expectation,
+    rows: Array,
+    ids: tuple[str, ...],
+    watch: Stopwatch,
+) -> tuple[UpdateMatrix | None, list[NDArray[np.int64]], list[Verdict]]:
+    """Judge the answers one by one; the sound ones fill ``rows`` from the top."""
+    accepted: dict[str, Admission] = {}
+    verdicts = []
+    for answer in answers:
+        client = ids[answer.client]
+        if answer.arrays is None:
+            verdicts.append(Verdict(client, accepted=False, code="error", reason=answer.fault))
+            continue
+        with watch("admit"):
+            found = admit_arrays(answer.arrays, answer.samples, expected, rows[len(accepted)])
+        verdicts.append(Verdict(client, found.code == "ok", found.code, found.reason))
+        if found.code == "ok":
+            accepted[client] = found
+    if not accepted:
+        return None, [], verdicts
+    claims = np.array([found.samples for found in accepted.values()], np.float64)
+    matrix = UpdateMatrix(rows[: len(accepted)], tuple(accepted), claims)
+    return matrix, [found.counters for found in accepted.values()], verdicts
+
+
+_FLOORS: dict[Scenario, Model] = {}
+
+
+def _without_attack(scenario: Scenario) -> Scenario:
+    """Return the scenario that ``attack_success_floor`` is measured on."""
+    return dataclasses.replace(
+        scenario, attack="none", attack_start=1, attack_every=1, eval_every=1, strategy="engine"
+    )
+
+
+def _unattacked(clean: Scenario, progress: Progress | None, done: int) -> Model:
+    """Return the final model of ``clean``; the last few are kept."""
+    if clean not in _FLOORS:
+
+        def after(number: int, _: Model) -> None:
+            if progress:
+                progress(done + number, done + clean.rounds, None)
+
+        watch = Stopwatch()
+        model, _ = run_rounds(Members(clean, watch), watch, after)
+        while len(_FLOORS) >= _KEPT_FLOORS:
+            del _FLOORS[next(iter(_FLOORS))]
+        _FLOORS[clean] = model
+    return _FLOORS[clean]
+
+
+@contextmanager
+def _threads(scenario: Scenario) -> Iterator[None]:
+    """Let torch, and for few clients BLAS, use one thread.
+
+    With one thread torch repeats to the bit, and small models train faster. The products of a
+    few rows are done before a second thread has woken up; where other processes are at work,
+    waiting for it takes a hundred times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    few = scenario.clients <= _FEW_CLIENTS
+    try:
+        with threadpool_limits(1 if few else None, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,318 @@
+"""All members of a simulated federation in one process: their data, one model, their replies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from quickthorn.client.datasets import load_split
+from quickthorn.client.models import build_model, get_state, set_state
+from quickthorn.client.optimizers import Sgd
+from quickthorn.client.partition import outsiders, partition
+from quickthorn.client.root import ROOT_SAMPLES, draw_root
+from quickthorn.client.training import derive_seed, fit
+from quickthorn.server.references import resolve
+from quickthorn.server.root import own_update
+from quickthorn.simulations.attacks.attack import build_attack
+from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
+from quickthorn.simulations.schedule import parse_schedule
+from quickthorn.strategies.errors import ConfigurationError, QuickthornError, RunError
+from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from quickthorn.client.datasets import Dataset
+    from quickthorn.simulations.scenario import Scenario
+    from quickthorn.simulations.stopwatch import Stopwatch
+    from quickthorn.strategies import Defense
+    from quickthorn.strategies.defense import State
+    from quickthorn.strategies.updates import Array
+
+    Model = Mapping[str, Array]
+    # What the server would make of such updates.
+    Oracle = Callable[[UpdateMatrix], Array]
+
+# What the seed is mixed with where a client's number would stand in the seed of a training.
+POISON, ATTACK, ROOT = 2**32, 2**32 + 1, 2**32 + 2
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one member sends.
+
+    Attributes
+    ----------
+    client
+        Its number, from 0.
+    arrays
+        The model, name to array: the memory of the one model, valid until the next answer is
+        asked for. None where its training failed.
+    samples
+        How many samples it has.
+    fault
+        What its training failed of.
+
+    """
+
+    client: int
+    arrays: Model | None
+    samples: int
+    fault: str = ""
+
+
+class Members:
+    """The members of one scenario.
+
+    There is one model, which every member borrows; the data set is there once, and a share
+    is a list of indices. What a member keeps over rounds is its momentum, where it has one.
+
+    Parameters
+    ----------
+    scenario
+        Who they are and what they do.
+    watch
+        Takes the seconds of ``train`` and ``attack``.
+
+    """
+
+    def __init__(self, scenario: Scenario, watch: Stopwatch) -> None:
+        """Load and deal the data, poison what is to be poisoned, build the model."""
+        self.scenario = scenario
+        self.attack = build_attack(scenario.attack)
+        self._watch = watch
+        self._schedule = parse_schedule(scenario.lr_schedule)
+        self._data = load_split(scenario.dataset, "train", scenario.data_dir)
+        self._shares = _deal(scenario, self._data.labels)
+        with watch("attack"):
+            self._poisoned = self._poison()
+        self.model = _make_model(scenario, self._data)
+        self.initial: Model = get_state(self.model)
+        self.layout = ModelLayout.of(self.initial)
+        self._momenta: dict[int, list[torch.Tensor]] = {}
+        self._attack_state: Mapping[str, object] | None = None
+        self._before: Array | None = None
+        self._root: Dataset | None = None
+        self._trusted: tuple[int, tuple[Array | None, str]] | None = None
+
+    def answers(
+        self, number: int, chosen: Sequence[int], sent: Model, oracle: Oracle
+    ) -> Iterator[Answer]:
+        """Yield what each of ``chosen`` sends in round ``number``, in their order.
+
+        Parameters
+        ----------
+        number
+            Of the round, from 1.
+        chosen
+            Numbers of the members that take part, ascending.
+        sent
+            The model that the server sent.
+        oracle
+            What the server would make of updates, for an attack that knows the defense.
+
+        """
+        weights, counters = self.layout.flatten(sent)
+        forgers = self._forgers(number, chosen)
+        others = chosen[: len(chosen) - len(forgers)]
+        keep = bool(forgers) and self.attack.knows != KNOWLEDGE[0]
+        honest = np.empty((len(others) if keep else 0, len(weights)), weights.dtype)
+        seen: list[Answer] = []
+        for client in others:
+            answer = self._train(client, number, sent)
+            if keep and answer.arrays is not None:
+                np.subtract(self.layout.flatten(answer.arrays)[0], weights, out=honest[len(seen)])
+                seen.append(Answer(client, None, answer.samples))
+            yield answer
+        own = np.zeros((len(forgers), len(weights)), weights.dtype)
+        theirs: list[tuple[int, Array]] = []
+        for row, client in zip(own, forgers, strict=True):
+            answer = self._train(client, number, sent)
+            kept = counters
+            if answer.arrays is not None:  # else it has no update of its own: zeros
+                trained, kept = self.layout.flatten(answer.arrays)
+                np.subtract(trained, weights, out=row)
+            theirs.append((answer.samples, kept))
+        ids = tuple(self.scenario.client_ids[c] for c in [*(a.client for a in seen), *forgers])
+        claims = np.array([*(a.samples for a in seen), *(samples for samples, _ in theirs)], float)
+        view = UpdateView(
+            own=own,
+            honest=honest[: len(seen)],
+            byzantine=self.scenario.byzantine,
+            defense=lambda values: _ask(oracle, values, ids, claims),
+            model=weights,
+            previous=np.zeros_like(weights) if self._before is None else weights - self._before,
+            round=number,
+            state=self._attack_state,
+            cohort=len(chosen),
+            clients=ids[: len(seen)],
+        )
+        self._before = weights
+        rows = self._forge(view) if forgers else own
+        for client, row, (samples, kept) in zip(forgers, rows, theirs, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):
+                model = self.layout.unflatten(weights + row, kept)
+            yield Answer(client, model, samples)
+
+    def _forge(self, view: UpdateView) -> Array:
+        """Return what the hostile send; what they have, where there is nobody to look at."""
+        if self.attack.knows != KNOWLEDGE[0] and not len(view.honest):
+            return view.own
+        rng = np.random.default_rng(derive_seed(self.scenario.seed, ATTACK, view.round))
+        try:
+            with self._watch("attack"), np.errstate(over="ignore", invalid="ignore"):
+                forged = self.attack.forge(view, rng=rng)
+        except _UnansweredError:  # the server cannot aggregate these: the round leads nowhere
+            return view.own
+        self._attack_state = forged.state
+        return forged.rows
+
+    def train_root(self, number: int, sent: Model) -> Model:
+        """Return what the server learns itself in round ``number``, on its root set.
+
+        By the members' own procedure, as ``client.root`` does for a deployment.
+
+        Raises
+        ------
+        RunError
+            If training diverges.
+
+        """
+        if self._root is None:
+            labels, seed = self._data.labels, self.scenario.seed
+            self._root = self._data.take(draw_root(labels, ROOT_SAMPLES, seed))
+        set_state(self.model, sent)
+        optimizer = self._optimizer(None, number)
+        seed = derive_seed(self.scenario.seed, ROOT, number)
+        with self._watch("root"):
+            fit(self.model, self._root, self.scenario, optimizer=optimizer, seed=seed)
+        return get_state(self.model)
+
+    def own_update(self, number: int, sent: Model) -> tuple[Array | None, str]:
+        """Return the server's own update of this round, or why there is none."""
+        if self._trusted is None or self._trusted[0] != number:
+            weights, _ = self.layout.flatten(sent)
+            found = own_update(self.train_root, number, sent, self.layout, weights)
+            self._trusted = number, found
+        return self._trusted[1]
+
+    def foresee(
+        self, defense: Defense, state: State | None, number: int, sent: Model, matrix: UpdateMatrix
+    ) -> Array:
+        """Return what ``defense`` would make of ``matrix`` in round ``number``."""
+        trusted = self.own_update(number, sent)[0] if defense.needs_trusted else None
+        rng = np.random.default_rng((self.scenario.seed, number))
+        return defense.aggregate(
+            matrix, trusted=trusted, layout=self.layout, state=state, rng=rng
+        ).vector
+
+    def _forgers(self, number: int, chosen: Sequence[int]) -> list[int]:
+        """Return those of ``chosen`` that forge their update in this round."""
+        if not (self.attack.on_update and self.scenario.attacks_in(number)):
+            return []
+        first = self.scenario.clients - self.scenario.attackers
+        return [client for client in chosen if client >= first]
+
+    def _train(self, client: int, number: int, sent: Model) -> Answer:
+        """Train the one model as this member does."""
+        scenario = self.scenario
+        data = self._data
+        share: NDArray[np.int64] | None = self._shares[client]
+        samples = len(self._shares[client])
+        if client in self._poisoned and scenario.attacks_in(number):
+            data, share = self._poisoned[client], None
+            samples = len(data)
+        with self._watch("train"):
+            set_state(self.model, sent)
+            optimizer = self._optimizer(client, number)
+            seed = derive_seed(scenario.seed, client, number)
+            try:
+                fit(self.model, data, scenario, optimizer=optimizer, seed=seed, share=share)
+            except RunError as error:
+                return Answer(client, None, samples, str(error))
+            arrays = {
+                name: value.detach().numpy() for name, value in self.model.state_dict().items()
+            }
+        return Answer(client, arrays, samples)
+
+    def _optimizer(self, client: int | None, number: int) -> Sgd:
+        """Return a member's optimizer, or the server's, which keeps no momentum."""
+        scenario = self.scenario
+        trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
+        momentum = scenario.client_momentum
+        velocities = None
+        if momentum and client is not None:
+            velocities = self._momenta.setdefault(client, [torch.zeros_like(p) for p in trained])
+        return Sgd(
+            trained,
+            learning_rate=scenario.lr * self._schedule.factor_at(number),
+            momentum=momentum,
+            weight_decay=scenario.weight_decay,
+            dampening=momentum if scenario.client_damping else 0.0,
+            velocities=velocities,
+        )
+
+    def _poison(self) -> dict[int, Dataset]:
+        """Return what each hostile member trains on, where the attack is on the data."""
+        scenario, attack = self.scenario, self.attack.data
+        if attack is None:
+            return {}
+        first = scenario.clients - scenario.attackers
+        return {
+            first + member: attack.poison(
+                self._data.take(self._shares[first + member]),
+                member=member,
+                members=scenario.attackers,
+                rng=np.random.default_rng(derive_seed(scenario.seed, POISON, member)),
+            )
+            for member in range(scenario.attackers)
+        }
+
+
+class _UnansweredError(Exception):
+    """The defense has no answer to an attack's question."""
+
+
+def _ask(
+    oracle: Oracle, values: Array, clients: tuple[str, ...], claims: NDArray[np.float64]
+) -> Array:
+    try:
+        return oracle(UpdateMatrix(values, clients, claims))
+    except QuickthornError as error:
+        raise _UnansweredError from error
+
+
+def _deal(scenario: Scenario, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Deal the samples; with sorted shards the hostile hold IID parts, as in the benchmark."""
+    honest = scenario.clients - scenario.attackers if scenario.partition == "shards" else 0
+    shares = partition(
+        labels,
+        honest or scenario.clients,
+        scenario.partition,
+        alpha=scenario.alpha,
+        gamma=scenario.gamma,
+        shards_per_client=1,
+        seed=scenario.seed,
+    )
+    beside = scenario.clients - len(shares)
+    return shares + outsiders(len(labels), len(shares), beside, seed=scenario.seed)
+
+
+def _make_model(scenario: Scenario, data: Dataset) -> torch.nn.Module:
+    """Build the named model, or call the user's factory under the scenario's seed."""
+    shape, classes = data.features.shape[1:], len(data.classes)
+    if ":" not in scenario.model:
+        return build_model(scenario.model, shape, classes, scenario.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(scenario.seed)
+        model = resolve(scenario.model)(shape, classes)
+    if not isinstance(model, torch.nn.Module):
+        got = type(model).__name__
+        msg = f"{scenario.model} must return a torch.nn.Module; got {got}."
+        raise ConfigurationError(msg)
+    return model

@@ -1,0 +1,355 @@
+"""The in-process engine: the arithmetic of a plain loop, the judgement of the deployment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from quickthorn.client.datasets import Dataset, load_split
+from quickthorn.client.models import build_model
+from quickthorn.client.partition import partition
+from quickthorn.client.training import derive_seed
+from quickthorn.simulations import Scenario, SimulationRecord, simulate
+from quickthorn.simulations import engine as module
+from quickthorn.simulations.attacks.attack import Attack, AttackStep
+from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
+from quickthorn.simulations.members import Members
+from quickthorn.simulations.stopwatch import Stopwatch
+from quickthorn.simulations.tally import draw
+from quickthorn.strategies import build
+from quickthorn.strategies.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = Scenario(dataset="breast_cancer", model="mlp", clients=7, rounds=3, lr=0.3)
+
+
+def run(**changes: Any) -> SimulationRecord:  # noqa: ANN401 - any key of a scenario
+    return simulate(dataclasses.replace(SMALL, **changes))
+
+
+def use(monkeypatch: pytest.MonkeyPatch, attack: Attack) -> None:
+    """Let every scenario have ``attack``, whatever its text says."""
+    for name in ("members", "engine"):
+        monkeypatch.setattr(f"quickthorn.simulations.{name}.build_attack", lambda text: attack)
+
+
+def on_update(apply: Any, knows: Any = "own data") -> Attack:  # noqa: ANN401 - any attack
+    return Attack(
+        (AttackStep(AttackSpec(name="own", kind="update", apply=apply, knows=knows, reference="")),)
+    )
+
+
+# ---- the arithmetic -------------------------------------------------------------------
+
+
+def naive(scenario: Scenario) -> np.ndarray[Any, Any]:
+    """Return the final flat weights of honest clients under plain averaging, step by step."""
+    data = load_split(scenario.dataset, "train")
+    shares = partition(data.labels, scenario.clients, scenario.partition, seed=scenario.seed)
+    model = build_model(scenario.model, data.features.shape[1:], 2, scenario.seed)
+    weights = [p.detach().clone().double() for p in model.parameters()]
+    velocities = {c: [torch.zeros_like(p) for p in model.parameters()] for c in range(len(shares))}
+    beta = scenario.client_momentum
+    damp = 1 - beta if scenario.client_damping else 1.0
+    for number in range(1, scenario.rounds + 1):
+        total = [torch.zeros_like(w) for w in weights]
+        rate = scenario.lr / (2 ** ((number - 1) // 2) if "step" in scenario.lr_schedule else 1)
+        for client, share in enumerate(shares):
+            for parameter, weight in zip(model.parameters(), weights, strict=True):
+                parameter.data = weight.float()
+            seed = derive_seed(scenario.seed, client, number)
+            order = torch.randperm(len(share), generator=torch.Generator().manual_seed(seed))
+            for start in range(0, len(share), scenario.batch_size):
+                batch = share[order[start : start + scenario.batch_size].numpy()]
+                loss = torch.nn.functional.cross_entropy(
+                    model(torch.tensor(data.features[batch])), torch.tensor(data.labels[batch])
+                )
+                gradients = torch.autograd.grad(loss, list(model.parameters()))
+                with torch.no_grad():
+                    for p, g, v in zip(
+                        model.parameters(), gradients, velocities[client], strict=True
+                    ):
+                        v.mul_(beta).add_(damp * (g + scenario.weight_decay * p))
+                        p.sub_(rate * v)
+            trained = [p.detach().double() for p in model.parameters()]
+            total = [t + p - w for t, p, w in zip(total, trained, weights, strict=True)]
+        weights = [w + t / len(shares) for w, t in zip(weights, total, strict=True)]
+    return torch.cat([w.reshape(-1) for w in weights]).numpy()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"client_momentum": 0.9, "weight_decay": 0.01},
+        {"client_momentum": 0.9, "client_damping": True, "lr_schedule": "step(every=2)"},
+    ],
+)
+def test_the_model_is_that_of_a_plain_loop(changes: dict[str, Any]) -> None:
+    scenario = dataclasses.replace(SMALL, **changes)
+    members = Members(scenario, Stopwatch())
+    model, _ = module.run_rounds(members, Stopwatch(), lambda number, state: None)
+    weights, _ = members.layout.flatten(model)
+    np.testing.assert_allclose(weights, naive(scenario), rtol=1e-3, atol=1e-6)
+    assert np.abs(weights - members.layout.flatten(members.initial)[0]).max() > 0.05
+
+
+def test_it_learns_and_repeats_and_leaves_torch_as_it_was() -> None:
+    torch.manual_seed(3)
+    threads, expected = torch.get_num_threads(), torch.rand(2)
+    torch.manual_seed(3)
+    first, again, other = run(), run(), run(seed=1)
+    assert torch.equal(torch.rand(2), expected)
+    assert torch.get_num_threads() == threads
+    assert first.final > 0.9
+    assert dataclasses.replace(first, seconds={}) == dataclasses.replace(again, seconds={})
+    assert first.model_digest != other.model_digest
+    assert first.scenario == SMALL
+    assert set(first.seconds) >= {"train", "admit", "score", "aggregate", "evaluate", "total"}
+
+
+def test_evaluations_come_when_asked_for_and_after_the_last_round() -> None:
+    assert [e.round for e in run(rounds=5, eval_every=2).evaluations] == [2, 4, 5]
+
+
+# ---- as the deployment ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"attackers": 2, "byzantine": 2, "attack": "sign_flip", "defense": "nnm | trimmed_mean"},
+        {"attackers": 2, "byzantine": 1, "attack": "gaussian", "defense": "bucketing | median"},
+        {"defense": "weighted_mean", "partition": "dirichlet", "client_momentum": 0.5},
+        {"defense": "centered_clipping", "optimizer": "adam", "partition": "shards"},
+        {"clients": 11, "clients_per_round": 8, "attackers": 3, "attack": "sign_flip"},
+        {"clients_per_round": 4, "defense": "krum", "byzantine": 1},
+        {"lr": 1e30, "local_steps": 3},
+        {"attackers": 3, "byzantine": 3, "attack": "alie", "defense": "fltrust"},
+        {"attackers": 2, "byzantine": 2, "attack": "mimic", "defense": "foolsgold"},
+        {
+            "attackers": 1,
+            "attack": "not_finite",
+            "clients_per_round": 6,
+            "lr_schedule": "inverse(every=1)",
+        },
+    ],
+    ids=str,
+)
+def test_robust_strategy_makes_the_same_model_and_finds_the_same(changes: dict[str, Any]) -> None:
+    ours, flower = run(**changes), run(**changes, strategy="flower")
+    assert ours.model_digest == flower.model_digest
+    for name in ("evaluations", "scores", "verdicts", "unchanged_rounds"):
+        assert getattr(ours, name) == getattr(flower, name), name
+
+
+def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
+    table = {
+        "dataset": "breast_cancer",
+        "clients": 6,
+        "partition": "dirichlet",
+        "attackers": 1,
+        "byzantine": 1,
+        "attack": "sign_flip",
+        "defense": "trimmed_mean",
+        "rounds": 2,
+    }
+    path, out = tmp_path / "scenario.toml", tmp_path / "out.json"
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()))
+    home = {"FLWR_HOME": str(tmp_path / "flwr"), "RAY_DISABLE_IMPORT_WARNING": "1"}
+    command = [sys.executable, "-m", "quickthorn.simulations.flower_engine", str(path), str(out)]
+
+    done = subprocess.run(
+        command, env=os.environ | home, capture_output=True, text=True, timeout=170, check=False
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["model_digest"] == simulate(Scenario.from_table(table)).model_digest
+    plain = simulate(Scenario.from_table(table | {"attack": "none"}))
+    assert found["model_digest"] != plain.model_digest
+
+
+def test_what_cannot_be_finite_is_refused_by_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(view: UpdateView) -> Forged:
+        rows = np.full_like(view.own, np.nan)
+        rows[1:] = 1e38
+        return Forged(rows)
+
+    use(monkeypatch, on_update(spoil))
+    record = run(attackers=2)
+    assert record.verdicts["client-5"] == {"not-finite": 3}
+    assert record.verdicts["client-6"] == {"implausible": 3}
+    assert record.verdicts["client-4"] == {"ok": 3}
+    assert record.detection_auc == 1.0
+    assert record.final > 0.9
+
+
+@pytest.mark.parametrize("strategy", ["engine", "flower"])
+def test_too_few_for_the_defense_leave_the_model_and_say_why(strategy: str) -> None:
+    record = run(clients=5, defense="krum", byzantine=2, strategy=strategy)
+    reason = "5 valid updates, the defense needs 7 (byzantine=2)"
+    assert record.unchanged_rounds == {1: reason, 2: reason, 3: reason}
+    assert len(set(record.accuracy)) == 1
+
+
+def test_training_that_diverges_costs_the_client_alone() -> None:
+    record = run(lr=1e30, local_steps=3)
+    assert record.verdicts == {f"client-{n}": {"error": 3} for n in range(7)}
+    assert record.unchanged_rounds[1].startswith("0 valid updates")
+
+
+# ---- the attack ---------------------------------------------------------------------------
+
+
+def test_an_attack_sees_what_there_is_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    views: list[UpdateView] = []
+
+    def look(view: UpdateView) -> Forged:
+        views.append(view)
+        return Forged(view.own + np.float32(0.25), {"count": len(views)})
+
+    attack = on_update(look, "the defense")
+    views.clear()  # what the attack was tried on
+    use(monkeypatch, attack)
+    scenario = dataclasses.replace(
+        SMALL, attackers=2, byzantine=1, clients_per_round=5, rounds=4, defense="median"
+    )
+    members = Members(scenario, Stopwatch())
+    models = [members.layout.flatten(members.initial)[0]]
+    module.run_rounds(
+        members, Stopwatch(), lambda _, state: models.append(members.layout.flatten(state)[0])
+    )
+    attacked = [n for n in range(1, 5) if any(client >= 5 for client in draw(scenario, n))]
+    assert [view.round for view in views] == attacked
+    for count, view in enumerate(views):
+        ids = draw(scenario, view.round)
+        assert view.clients == tuple(f"client-{n}" for n in ids if n < 5)
+        assert (len(view.own), view.cohort) == (sum(n >= 5 for n in ids), 5)
+        assert view.byzantine == 1
+        assert view.state == ({"count": count} if count else None)
+        assert view.model.tobytes() == models[view.round - 1].tobytes()
+        before = models[max(view.round - 2, 0)]
+        np.testing.assert_array_equal(view.previous, models[view.round - 1] - before)
+        assert view.defense is not None
+        sent = np.concatenate([view.honest, view.own + np.float32(0.25)])
+        foreseen = view.model + view.defense(sent)
+        np.testing.assert_allclose(foreseen, models[view.round], rtol=0, atol=1e-6)
+        expected = build("median", byzantine=1).aggregate(sent).vector
+        np.testing.assert_array_equal(view.defense(sent), expected)
+
+
+def test_the_hostile_are_honest_out_of_hours() -> None:
+    honest = run()
+    late = run(attackers=2, attack="sign_flip", attack_start=4)
+    assert late.model_digest == honest.model_digest
+    assert late.hostile == ("client-5", "client-6")
+    last = run(attackers=2, attack="sign_flip", attack_start=3)
+    assert last.accuracy[:2] == honest.accuracy[:2]
+    assert last.model_digest != honest.model_digest
+
+
+@pytest.mark.parametrize("strategy", ["engine", "flower"])
+def test_nobody_to_look_at_and_no_defense_to_ask_is_no_crash(
+    monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    def ask(view: UpdateView) -> Forged:
+        assert view.defense is not None
+        return Forged(view.own * view.defense(np.concatenate([view.honest, view.own])).mean())
+
+    use(monkeypatch, on_update(ask, "the defense"))
+    options: dict[str, Any] = {"attackers": 5, "clients_per_round": 3, "rounds": 8}
+    drawn = [draw(dataclasses.replace(SMALL, **options), n) for n in range(1, 9)]
+    assert any(min(clients) >= 2 for clients in drawn)
+    record = run(**options, byzantine=2, defense="krum", strategy=strategy)
+    assert set(record.unchanged_rounds) == set(range(1, 9))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stamp:
+    """A backdoor on one feature."""
+
+    target: int = 1
+
+    def poison(
+        self, dataset: Dataset, *, member: int, members: int, rng: np.random.Generator
+    ) -> Dataset:
+        assert 0 <= member < members == 2
+        labels = np.full_like(dataset.labels, self.target)
+        return Dataset(self.trigger(dataset.features), labels, dataset.classes)
+
+    def trigger(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        stamped = features.copy()
+        stamped[:, 0] = 9.0
+        return stamped
+
+
+def test_a_backdoor_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = AttackSpec(name="stamp", kind="data", apply=Stamp, knows="own data", reference="")
+    attack = Attack((AttackStep(spec),))
+    monkeypatch.setattr(module, "_FLOORS", {})
+    plain = run(attackers=2)
+    assert (plain.attack_success, plain.attack_success_floor) == (None, None)
+    texts = {"sign_flip": attack, "none": Attack()}  # one text has to stand for it
+    for name in ("members", "engine"):
+        monkeypatch.setattr(f"quickthorn.simulations.{name}.build_attack", texts.__getitem__)
+    seen: list[tuple[int, int]] = []
+    scenario = dataclasses.replace(SMALL, attackers=2, attack="sign_flip", local_epochs=2)
+    record = simulate(scenario, lambda done, total, _: seen.append((done, total)))
+    assert seen == [(done, 6) for done in range(1, 7)]
+    assert record.attack_success is not None
+    assert record.attack_success_floor is not None
+    assert record.attack_success > record.attack_success_floor + 0.2
+    assert record.evaluations[0].attack_success is not None
+    clean = Members(dataclasses.replace(scenario, attack="none"), Stopwatch())
+    model, _ = module.run_rounds(clean, Stopwatch(), lambda number, state: None)
+    examiner = module.Examiner(scenario, clean.model)
+    assert examiner.success(model) == record.attack_success_floor
+    assert examiner.triggered is not None
+    assert len(examiner.triggered) == int((load_split("breast_cancer", "test").labels == 0).sum())
+    simulate(scenario, lambda done, total, _: seen.append((done, total)))
+    assert seen[6:] == [(done, 3) for done in range(1, 4)]  # the floor is known by now
+
+
+# ---- models of one's own --------------------------------------------------------------------
+
+
+def wide(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
+    return torch.nn.Sequential(
+        torch.nn.Linear(shape[0], 8),
+        torch.nn.BatchNorm1d(8),
+        torch.nn.Dropout(0.3),
+        torch.nn.Linear(8, classes),
+    )
+
+
+def no_model(shape: tuple[int, ...], classes: int) -> str:
+    return "a model"
+
+
+def test_a_model_of_ones_own_may_have_buffers_and_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "own_models", sys.modules[__name__])
+    ours = run(model="own_models:wide", batch_size=30)
+    assert ours.final > 0.8
+    assert (
+        run(model="own_models:wide", batch_size=30, strategy="flower").model_digest
+        == ours.model_digest
+    )
+    with pytest.raises(ConfigurationError, match=re.escape("must return a torch.nn.Module")):
+        run(model="own_models:no_model")
+    with pytest.raises(ConfigurationError, match="cannot import 'own_models:wyde'"):
+        run(model="own_models:wyde")
