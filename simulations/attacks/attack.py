@@ -133,8 +133,7 @@ class Attack:
         if not steps or not len(view.own):
             return Forged(view.own.copy(), view.state)
         (step,) = steps
-        supply: dict[str, Any] = {"rng": rng}
-        given = {name: supply[name] for name in step.spec.supplied}
+        given: dict[str, Any] = {"rng": rng} if "rng" in step.spec.supplied else {}
         forged: Forged = step.spec.apply(_shown(step.spec, view), **given, **step.parameters)
         if forged.rows.shape != view.own.shape or forged.rows.dtype != view.own.dtype:
             msg = (

@@ -103,6 +103,8 @@ def _by_rows(view: UpdateView, direction: Vector) -> Callable[[float], float]:
 
     def damage(tau: float) -> float:
         values[h:] = copies(mean + tau * direction, view)
+        if not np.isfinite(values[h:]).all():  # beyond the dtype: refused by any server
+            return np.inf
         return float(np.linalg.norm(ask(values) - mean))
 
     return damage

@@ -382,6 +382,15 @@ def test_the_search_asks_as_often_as_it_says_and_finds_a_peak() -> None:
     assert worst_tau(lambda tau: -tau, evaluations=9, step=10.0) == 0.0
 
 
+def test_what_the_dtype_cannot_hold_is_not_asked() -> None:
+    honest = np.full((3, 2), 1e33, np.float32)
+    oracle = Oracle(build("mean", byzantine=0))
+    view = UpdateView(own=honest[:1], honest=honest, defense=oracle)
+    rows = forge("optimal_ipm", view)
+    assert np.isfinite(rows).all()
+    assert rows.max() < -1e37
+
+
 # --- boosts, bounds and copies ---
 
 
@@ -417,6 +426,12 @@ def test_a_projected_backdoor_passes_a_clip_at_the_median_norm(h: int) -> None:
     np.testing.assert_allclose(clipped[h:], rows, rtol=1e-5)
     cosines = (rows * own).sum(axis=1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(own, axis=1)
     np.testing.assert_allclose(cosines, 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["nan", "inf"])
+def test_what_is_not_finite_is_the_kind_that_was_asked_for(kind: str) -> None:
+    rows = forge(f"not_finite(kind={kind})", view_of(2, 3, 4))
+    np.testing.assert_array_equal(rows, np.full((2, 4), float(kind), np.float32))
 
 
 def test_free_riders_send_the_last_step_each_with_noise_of_its_own() -> None:
