@@ -47,28 +47,33 @@ class Oracle:
         The n ids in the order of the rows, for a rule that remembers clients by id; they are
         the numbers of the rows without them.
     seed
-        Of the generator that each question starts anew, for a rule that draws: the server's
-        own draws stay unknown.
+        Of the generator that each question starts anew, for a rule that draws, as
+        ``np.random.default_rng`` takes it. Another one than the server's keeps its draws
+        unknown.
 
     Example
     -------
     >>> from quickthorn.strategies import build
-    >>> ask = Oracle(build("median", byzantine=1))
-    >>> ask(np.array([[1.0], [2.0], [9.0]]))
-    array([2.])
+    >>> ask = Oracle(build("weighted_mean", byzantine=0))
+    >>> ask.told(weights=np.array([3.0, 1.0]))(np.array([[1.0], [2.0]]))
+    array([1.25])
 
     """
 
     defense: Defense
     arguments: Mapping[str, Any] = field(default_factory=dict)
     clients: tuple[str, ...] = ()
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the (d,) vector that the defense makes of the (n, d) values."""
         rng = np.random.default_rng(self.seed)
         updates = UpdateMatrix(values, self.clients) if self.clients else values
         return self.defense.aggregate(updates, rng=rng, **self.arguments).vector
+
+    def told(self, **arguments: Any) -> Oracle:  # noqa: ANN401 - as ``aggregate`` takes them
+        """Return the oracle with more arguments, or others."""
+        return replace(self, arguments={**self.arguments, **arguments})
 
     @property
     def turns(self) -> bool:
@@ -121,7 +126,7 @@ def _within_span(view: UpdateView, oracle: Oracle, vectors: Vector) -> Callable[
     honest, others, direction = places[:h], places[h:-1], places[-1]
     arguments = _with_updates(oracle.arguments, vectors.shape[1], iter(others))
     # The layout names columns, of which a rule that turns with the updates has none.
-    ask = replace(oracle, arguments={**arguments, "layout": None})
+    ask = replace(oracle, arguments=arguments).told(layout=None)
     mean = honest.mean(axis=0)
     values = np.concatenate([honest, np.zeros((k, len(mean)))])
 
