@@ -14,6 +14,7 @@ from quickthorn.strategies.errors import (
     TooFewClientsError,
     UnknownNameError,
 )
+from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.registry import AGGREGATORS, PREAGGREGATORS, Spec, find
 from quickthorn.strategies.steps import Step, parse_step, read_step
 from quickthorn.strategies.supply import (
@@ -218,7 +219,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             "clients": clients,
             "rng": np.random.default_rng(0) if rng is None else rng,
         }
-        return self._run(values, supply, dict(state or {}))
+        return self._run(by_blocks(values), supply, dict(state or {}))
 
     def _run(self, values: Rows, supply: dict[str, Any], state: dict[str, Any]) -> Aggregate:
         mixings: list[NDArray[np.float64]] = []

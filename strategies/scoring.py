@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.updates import Score
 
@@ -117,6 +118,7 @@ def score_updates(
     'update points away from the others (cosine -0.71, the others 0.89 to 0.95)'
 
     """
+    rows = by_blocks(matrix.values)
     scores: list[Score] = []
     for name in scorers:
         spec = find("scorer", name)
@@ -125,7 +127,7 @@ def score_updates(
         supply = {"byzantine": byzantine} if "byzantine" in spec.supplied else {}
         # Lengths near the end of float64 overflow on the way; what comes out is made finite.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            scores.extend(_judge(name, spec.apply(matrix.values, **supply), matrix.clients))
+            scores.extend(_judge(name, spec.apply(rows, **supply), matrix.clients))
     return tuple(scores)
 
 

@@ -151,7 +151,7 @@ class UpdateMatrix:
     ----------
     values
         (n, d) float32 or float64, finite; a read-only view of the array that was given,
-        which its owner must leave alone.
+        which its owner must leave alone. Of an ``np.memmap`` the rules keep little resident.
     clients
         The n client ids, strictly ascending: ties and float sums then have one order.
     weights

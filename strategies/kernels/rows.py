@@ -69,7 +69,7 @@ class MixedRows:
 
     """
 
-    base: Array
+    base: Rows
     weights: NDArray[np.float64]
 
     @property
@@ -111,7 +111,7 @@ def mix(weights: NDArray[np.float64], values: Rows) -> MixedRows:
     """
     if isinstance(values, MixedRows):
         return MixedRows(values.base, combine(weights, values.weights))
-    return MixedRows(np.asanyarray(values), weights)
+    return MixedRows(values, weights)
 
 
 def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Array:  # noqa: ANN401 - numpy's
