@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from quickthorn.simulations.attacks.spec import AttackSpec, Kind
 
-DATA_ATTACKS: tuple[str, ...] = ()
+DATA_ATTACKS: tuple[str, ...] = (
+    "blended_backdoor",
+    "clean_label_backdoor",
+    "distributed_backdoor",
+    "gradient_matching",
+    "label_flip",
+    "patch_backdoor",
+    "tabular_backdoor",
+    "tail_backdoor",
+)
 UPDATE_ATTACKS: tuple[str, ...] = (
     "alie",
     "constrain_and_scale",

@@ -8,10 +8,11 @@ fence; then it must only compile. A ``toml`` block must parse.
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 from urllib.parse import unquote
 
 import pytest
@@ -77,13 +78,15 @@ def exists(page: Path, link: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"__name__": "__page__"}
+    # A module like any other, so that what a page defines can be looked up by its module.
+    module = ModuleType("__page__")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for block in blocks(page.read_text(encoding="utf-8")):
         if block.language == "python":
             # The blank lines make a traceback name the line of the page.
             code = compile("\n" * block.line + block.code, name(page), "exec")
             if block.runs:
-                exec(code, namespace)  # noqa: S102  # the documents' own code is what is tested
+                exec(code, vars(module))  # noqa: S102  # the documents' own code is what is tested
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
