@@ -33,6 +33,7 @@ AGGREGATORS = (
     "foolsgold",
     "geometric_median",
     "krum",
+    "lasa",
     "mda",
     "mean",
     "mean_around_median",

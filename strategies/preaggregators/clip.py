@@ -65,11 +65,20 @@ def clip(values: Rows, *, radius: float | Literal["median"] = "median") -> Mixed
 
 def shorten(values: Rows, norms: NDArray[np.float64], limit: float) -> MixedRows:
     """Return the (n, d) rows, each of those with a norm above ``limit`` scaled down to it."""
-    factors = np.ones(len(values))
+    return mix(np.diag(clip_factors(norms, limit)), values)
+
+
+def clip_factors(norms: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Return min(1, C / ‖x_i‖) of each row.
+
+    >>> clip_factors(np.array([0.0, 1.0, 4.0]), 2.0)
+    array([1. , 1. , 0.5])
+    """
+    factors = np.ones(len(norms))
     longer = norms > limit
     # A norm beyond float64 has no factor; nothing of such a row is left.
     factors[longer] = np.where(norms[longer] < LARGEST, limit / norms[longer], 0.0)
-    return mix(np.diag(factors), values)
+    return factors
 
 
 SPEC = Spec(

@@ -10,7 +10,13 @@ from tests.laws.subjects import is_clear_cut
 from tests.naive.aggregators import median
 from tests.naive.angles import cosine, cosine_distances, majority, uniqueness
 from tests.naive.kernels import norms, squared_distance
-from tests.naive.signs import clusters, largest, sign_shares
+from tests.naive.signs import (
+    clusters,
+    distances_and_bound,
+    largest,
+    lasa_figures,
+    sign_shares,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,10 +75,21 @@ def signguard(cohort: Cohort) -> bool:
     return len(found) == 1
 
 
+def lasa(cohort: Cohort) -> bool:
+    """Nobody lies beside a bound; just on it, as halves of two signs do, belongs to it."""
+    lengths, purities = lasa_figures(cohort.values.tolist(), [range(cohort.values.shape[1])], 0.3)
+    for figures, radius in ((lengths[0], 2.0), (purities[0], 1.0)):
+        for away, bound in distances_and_bound(figures, radius):
+            if 1e-14 < abs(away - bound) < 1e-6:
+                return False
+    return True
+
+
 CLEAR: dict[str, Callable[[Cohort], bool]] = {
     "flame": flame,
     "fltrust": fltrust,
     "foolsgold": foolsgold,
+    "lasa": lasa,
     "monna": monna,
     "signguard": signguard,
 }

@@ -22,7 +22,7 @@ from tests.naive.history import centered_clipping, dnc
 from tests.naive.kernels import Rows, norms, squared_distances
 from tests.naive.optimizers import adam, momentum, sgd, yogi
 from tests.naive.preaggregators import arc, bucketing, clip, nnm
-from tests.naive.signs import rlr, signguard
+from tests.naive.signs import lasa, rlr, signguard
 from tests.naive.subsets import (
     bulyan,
     caf,
@@ -42,6 +42,7 @@ TWINS: dict[str, Callable[..., list[float]]] = {
     "foolsgold": foolsgold,
     "geometric_median": geometric_median,
     "krum": krum,
+    "lasa": lasa,
     "mda": mda,
     "mean": mean,
     "mean_around_median": mean_around_median,
@@ -72,6 +73,7 @@ OPTIMIZER_TWINS: dict[str, Callable[..., list[list[float]]]] = {
 RESCALED: dict[str, Callable[[Rows, list[float]], Rows]] = {
     "flame": shortened,
     "fltrust": lengthened,
+    "lasa": shortened,
     "signguard": shortened,
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, dist
+from math import ceil, dist, hypot
+from statistics import pstdev
 from typing import TYPE_CHECKING
 
 from tests.naive.aggregators import mean, median
@@ -10,9 +11,11 @@ from tests.naive.kernels import Rows, average, columns, norms
 from tests.naive.preaggregators import clip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
+
+    from quickthorn.strategies import ModelLayout
 
 
 def rlr(rows: Rows, *, byzantine: int, threshold: int | None = None) -> list[float]:
@@ -45,6 +48,57 @@ def signguard(
     kept = [i for i in usual if i in alike] or usual or list(range(len(rows)))
     cut = clip(rows, radius="median")
     return mean([cut[i] for i in kept])
+
+
+def lasa(
+    rows: Rows,
+    *,
+    layout: ModelLayout | None,
+    sparsity: float = 0.3,
+    norm_radius: float = 2.0,
+    sign_radius: float = 1.0,
+) -> list[float]:
+    """Clip, sparsify, and average each layer over who is usual there, or over everybody."""
+    layers = [range(len(rows[0]))]
+    if layout is not None:
+        layers = [range(t.offset, t.offset + t.size) for t in layout.weights]
+    cut = clip(rows, radius="median")
+    vector: list[float] = []
+    for layer, lengths, purities in zip(layers, *lasa_figures(rows, layers, sparsity), strict=True):
+        pairs = zip(
+            distances_and_bound(lengths, norm_radius),
+            distances_and_bound(purities, sign_radius),
+            strict=True,
+        )
+        kept = [
+            i for i, both in enumerate(pairs) if all(away <= bound + 1e-12 for away, bound in both)
+        ]
+        vector += mean([[cut[i][k] for k in layer] for i in kept or range(len(rows))])
+    return vector
+
+
+def lasa_figures(
+    rows: Rows, layers: Sequence[range], sparsity: float
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Return per layer each row's length, in those of the longest, and purity, once sparsified."""
+    largest_of_all = max(abs(x) for row in rows for x in row) or 1.0
+    sparse = []
+    for row in rows:
+        last = sorted((abs(x) for x in row), reverse=True)[len(row) - int(sparsity * len(row)) - 1]
+        sparse.append([x / largest_of_all if abs(x) >= last else 0.0 for x in row])
+    sizes, purities = [], []
+    for layer in layers:
+        lengths = [hypot(*(row[k] for k in layer)) for row in sparse]
+        sizes.append([length / (max(lengths) or 1.0) for length in lengths])
+        found = [[sign for sign in signs(row[k] for k in layer) if sign] for row in sparse]
+        purities.append([0.5 * (1.0 + sum(one) / (len(one) or 1)) for one in found])
+    return sizes, purities
+
+
+def distances_and_bound(figures: list[float], radius: float) -> list[tuple[float, float]]:
+    """Return how far each figure lies from the median, and λ standard deviations."""
+    middle = median([[x] for x in figures])[0]
+    return [(abs(x - middle), radius * pstdev(figures)) for x in figures]
 
 
 def sign_shares(rows: Rows, share: float, rng: np.random.Generator) -> Rows:

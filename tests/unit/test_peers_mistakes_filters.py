@@ -185,3 +185,16 @@ def test_signguard_of_equal_signs_has_a_cluster(n: int) -> None:
     """A bandwidth of 0 is an error in one library and nobody in another."""
     outcome = build("signguard", byzantine=0).aggregate(np.full((n, 3), 2.0))
     assert outcome.influence == pytest.approx([1 / n] * n)
+
+
+def test_lasa_averages_the_dense_updates_and_not_the_sparsified_ones() -> None:
+    """Where both lists share their memory, three numbers of ten are lost in every round."""
+    rows = np.tile(np.arange(1.0, 11.0), (5, 1))
+    assert build("lasa", byzantine=1).aggregate(rows).vector == pytest.approx(rows[0])
+
+
+def test_lasa_judges_the_length_before_it_is_clipped() -> None:
+    """Clipped to the median, the long ones are the usual ones and the short ones stand out."""
+    rows = np.array([[1.0, 1.0], [1.1, 1.1], [0.9, 0.9], [1.05, 1.05], [50.0, 50.0]])
+    influence = build("lasa", byzantine=1).aggregate(rows).influence
+    assert influence == pytest.approx([0.25] * 4 + [0.0])
