@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,18 +18,25 @@ if TYPE_CHECKING:
 
     from quickthorn.strategies.kernels.rows import Rows
 
-_REFERENCE = "Blanchard et al., NeurIPS 2017"
+_REFERENCE = "Blanchard et al., NeurIPS 2017; n-f-1: Allouah et al., AISTATS 2023"
+
+Neighbors = Literal["n-f-2", "n-f-1"]
+"""How many others a score sums over, as it is written in a text form."""
 
 
-def krum_scores(values: Rows, byzantine: int) -> NDArray[np.float64]:
-    """Return each row's sum of squared distances to its n − f − 2 nearest others.
+def krum_scores(
+    values: Rows, byzantine: int, neighbors: Neighbors = "n-f-2"
+) -> NDArray[np.float64]:
+    """Return each row's sum of squared distances to its nearest others.
 
     Parameters
     ----------
     values
-        (n, d) updates, n >= f + 3.
+        (n, d) updates, n >= f + 3; f + 1 where one more neighbor counts.
     byzantine
         f, how many clients may lie.
+    neighbors
+        How many others count.
 
     Returns
     -------
@@ -39,25 +46,29 @@ def krum_scores(values: Rows, byzantine: int) -> NDArray[np.float64]:
     """
     distances = squared_distances(values)
     np.fill_diagonal(distances, np.inf)
-    nearest = np.sort(distances, axis=1)[:, : len(values) - byzantine - 2]
+    count = len(values) - byzantine - (1 if neighbors == "n-f-1" else 2)
+    nearest = np.sort(distances, axis=1)[:, :count]
     scores: NDArray[np.float64] = nearest.sum(axis=1)
     return scores
 
 
-def krum(values: Rows, *, byzantine: int) -> Aggregate:
+def krum(values: Rows, *, byzantine: int, neighbors: Neighbors = "n-f-2") -> Aggregate:
     """Choose the update with the smallest sum of squared distances to its nearest others.
 
         s_i = Σ_{j ∈ N_i} ‖x_i − x_j‖²,   A(x) = x_i*,  i* = argmin s_i
 
-    N_i are the n − f − 2 updates nearest to x_i, itself excluded, as in the paper; some
-    libraries sum over n − f − 1 or take fourth powers. Ties go to the smaller client id.
+    N_i are the n − f − 2 updates nearest to x_i, itself excluded, as in the paper of 2017, or
+    the n − f − 1 of Allouah et al.: the n − f nearest, itself included. Some libraries have the
+    one under the name of the other, or take fourth powers. Ties go to the smaller client id.
 
     Parameters
     ----------
     values
-        (n, d) updates, n >= 2f + 3.
+        (n, d) updates, n >= 2f + 3; 2f + 1 with ``n-f-1``.
     byzantine
         f, how many clients may lie.
+    neighbors
+        Which of the two: ``n-f-2`` or ``n-f-1``.
 
     Returns
     -------
@@ -72,13 +83,20 @@ def krum(values: Rows, *, byzantine: int) -> Aggregate:
     References
     ----------
     Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient
-    Descent", NeurIPS 2017, section 4.
+    Descent", NeurIPS 2017, section 4; n − f − 1: Allouah et al., "Fixing by Mixing", AISTATS
+    2023.
 
     """
-    return multi_krum(values, byzantine=byzantine, select=1)
+    return multi_krum(values, byzantine=byzantine, select=1, neighbors=neighbors)
 
 
-def multi_krum(values: Rows, *, byzantine: int, select: int | None = None) -> Aggregate:
+def multi_krum(
+    values: Rows,
+    *,
+    byzantine: int,
+    select: int | None = None,
+    neighbors: Neighbors = "n-f-2",
+) -> Aggregate:
     """Average the updates with the best Krum scores, each alike.
 
         A(x) = 1/m Σ x_i over the m smallest s_i
@@ -86,11 +104,13 @@ def multi_krum(values: Rows, *, byzantine: int, select: int | None = None) -> Ag
     Parameters
     ----------
     values
-        (n, d) updates, n >= 2f + 3.
+        (n, d) updates, n >= 2f + 3; 2f + 1 with ``n-f-1``.
     byzantine
         f, how many clients may lie.
     select
-        m, from 1 to n − f; n − f − 2 by default.
+        m, from 1 to n − f; n − f − 2 by default, n − f with ``n-f-1``.
+    neighbors
+        How many others a score counts, as for ``krum``: ``n-f-2`` or ``n-f-1``.
 
     Returns
     -------
@@ -109,22 +129,25 @@ def multi_krum(values: Rows, *, byzantine: int, select: int | None = None) -> Ag
 
     References
     ----------
-    Blanchard et al., NeurIPS 2017, section 4 (Multi-Krum).
+    Blanchard et al., NeurIPS 2017, section 4 (Multi-Krum); Allouah et al., AISTATS 2023.
 
     """
     n = len(values)
-    m = n - byzantine - 2 if select is None else select
+    usual = n - byzantine if neighbors == "n-f-1" else n - byzantine - 2
+    m = usual if select is None else select
     if not 1 <= m <= n - byzantine:
         msg = f"multi_krum needs select from 1 to n - f = {n - byzantine}; got {m}."
         raise ConfigurationError(msg)
-    best = np.argsort(krum_scores(values, byzantine), kind="stable")[:m]
+    best = np.argsort(krum_scores(values, byzantine, neighbors), kind="stable")[:m]
     influence = np.zeros(n)
     influence[best] = 1.0 / m
     return Aggregate(combine(influence[None, :], values)[0], influence)
 
 
 def kappa(n: int, byzantine: int) -> float:
-    """Return κ = (n−f)/(n−2f−1) · (1 + √(2(n−f−2)/(n−f−1)))²; docs/explanation/laws.md.
+    """Return κ = (n−f)/(n−2f−1) · (1 + √(2(n−f−2)/(n−f−1)))² for n − f − 2 neighbors.
+
+    The proof, and κ for n − f − 1, are in docs/explanation/laws.md.
 
     >>> round(kappa(10, 2), 2)
     8.53
@@ -134,13 +157,23 @@ def kappa(n: int, byzantine: int) -> float:
     return honest / (honest - byzantine - 1) * (1 + spread) ** 2
 
 
+def min_clients(byzantine: int, select: int | None = None, neighbors: Neighbors = "n-f-2") -> int:
+    """Return the smallest n.
+
+    >>> min_clients(2), min_clients(2, neighbors="n-f-1"), min_clients(2, select=9)
+    (7, 5, 11)
+    """
+    least = 2 * byzantine + (1 if neighbors == "n-f-1" else 3)
+    return max(least, (select or 0) + byzantine)
+
+
 _TRAITS = frozenset({"translation", "scale", "rotation", "resilient"})
 
 SPEC = Spec(
     name="krum",
     kind="aggregator",
     apply=krum,
-    min_clients=lambda byzantine: 2 * byzantine + 3,
+    min_clients=lambda byzantine, neighbors="n-f-2": min_clients(byzantine, None, neighbors),
     traits=_TRAITS,
     kappa=kappa,
     complexity="O(n² d)",
@@ -151,7 +184,7 @@ MULTI_KRUM_SPEC = Spec(
     name="multi_krum",
     kind="aggregator",
     apply=multi_krum,
-    min_clients=lambda byzantine, select=None: max(2 * byzantine + 3, (select or 0) + byzantine),
+    min_clients=min_clients,
     traits=_TRAITS,
     kappa=kappa,
     complexity="O(n² d)",

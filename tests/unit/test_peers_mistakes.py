@@ -38,6 +38,16 @@ def test_krum_adds_squares_and_not_distances_or_fourth_powers() -> None:
     assert build("krum", byzantine=1).aggregate(column(*points)).vector == points[4]
 
 
+def test_krum_with_one_neighbor_more_has_a_name_of_its_own() -> None:
+    """n − f − 2 and n − f − 1 choose differently, and neither is called the other."""
+    rows = column(0.0, 3.0, 4.0, 5.25, 6.5, 20.0)  # n = 6, f = 1: three neighbors, or four
+    assert krum_scores(rows, 1)[2] == 1.0 + 1.25**2 + 2.5**2
+    assert krum_scores(rows, 1, "n-f-1")[2] == 1.0 + 1.25**2 + 2.5**2 + 16.0
+    assert build("krum", byzantine=1).aggregate(rows).vector == 5.25
+    assert build("krum(neighbors=n-f-2)", byzantine=1).aggregate(rows).vector == 5.25
+    assert build("krum(neighbors=n-f-1)", byzantine=1).aggregate(rows).vector == 4.0
+
+
 def test_krum_leaves_itself_out_although_it_has_duplicates() -> None:
     """Dropping the first column of the sorted distances drops a duplicate instead of itself."""
     rows = column(5.0, 5.0, 5.0, 0.0, 9.0)
