@@ -1,15 +1,16 @@
-"""The commands that this folder contributes: ``quickthorn demo`` and ``quickthorn bench``."""
+"""The commands that this folder contributes: ``simulate``, ``demo`` and ``bench``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from quickthorn.strategies.errors import ConfigurationError
 
@@ -64,6 +65,74 @@ def demo(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         print_report(plan.folder, Console())
 
 
+def simulate(
+    path: Annotated[
+        Path, typer.Argument(metavar="SCENARIO.toml", help="The scenario: flat keys, all optional.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; repeatable."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
+) -> None:
+    """Run one federation in this process, hostile members and all.
+
+    The keys of a scenario, all of them optional:
+
+    dataset (digits, breast_cancer, mnist), data_dir,
+    model (mlp, logistic, cnn, cnn_large, module:factory),
+    partition (iid, dirichlet, shards, gamma, long_tail), alpha, gamma
+
+    clients, clients_per_round, rounds, local_epochs, local_steps,
+    batch_size, lr, lr_schedule, client_momentum, client_damping,
+    weight_decay
+
+    attackers (how many are hostile), attack_start, attack_every,
+    attack (see `quickthorn attacks`),
+    byzantine (how many the defense assumes),
+    defense, optimizer (see `quickthorn rules`)
+
+    seed, eval_every,
+    strategy (engine, or flower: over Flower's messages)
+    """
+    # Imported here: torch takes seconds, and --help should not.
+    from quickthorn.simulations.engine import simulate as run  # noqa: PLC0415 - above
+    from quickthorn.simulations.scenario import Scenario  # noqa: PLC0415 - above
+    from quickthorn.simulations.summary import print_summary  # noqa: PLC0415 - above
+
+    scenario = Scenario.from_toml(path).with_settings(dict(_pairs(settings or [])))
+    people = Console(stderr=True)
+    bar = Progress(
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+        console=people,
+        transient=True,
+        disable=not people.is_terminal,
+    )
+    try:
+        with bar:
+            task = bar.add_task("starting", total=None)
+            record = run(
+                scenario,
+                lambda done, total, accuracy: bar.update(
+                    task,
+                    completed=done,
+                    total=total,
+                    description=_state(scenario.rounds, done, accuracy),
+                ),
+            )
+    except KeyboardInterrupt:
+        typer.echo("quickthorn: interrupted.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps(record.to_json()))
+    else:
+        print_summary(record, Console())
+
+
 def bench(
     clients: Annotated[str, typer.Option(help="Cohort sizes n, by commas.")] = "10,32,100",
     sizes: Annotated[str, typer.Option(help="Model sizes d, by commas.")] = "100000,1000000",
@@ -92,6 +161,22 @@ def bench(
         typer.echo(json.dumps(found))
     else:
         typer.echo(benchmark.as_table(lines))
+
+
+def _pairs(settings: list[str]) -> Iterator[tuple[str, str]]:
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            msg = f"--set needs key=value; got {setting!r}."
+            raise ConfigurationError(msg)
+        yield key.strip(), value.strip()
+
+
+def _state(rounds: int, done: int, accuracy: float | None) -> str:
+    if done > rounds:
+        return f"without the attack: round {done - rounds} of {rounds}"
+    found = "" if accuracy is None else f", accuracy {100 * accuracy:.1f} %"
+    return f"round {done} of {rounds}{found}"
 
 
 def _numbers(text: str, option: str) -> list[int]:

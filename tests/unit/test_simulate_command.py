@@ -1,0 +1,119 @@
+"""``quickthorn simulate``: what it prints, where, and its exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quickthorn.server import cli
+from quickthorn.simulations import Scenario, SimulationRecord, engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TOML = """
+dataset = "breast_cancer"
+clients = 6
+rounds = 2
+attackers = 1
+byzantine = 1
+attack = "not_finite"
+defense = "median"
+"""
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function from further arguments to exit code, stdout and stderr."""
+    path = tmp_path / "scenario.toml"
+    path.write_text(TOML, encoding="utf-8")
+    entries = [EntryPoint("simulate", "quickthorn.simulations.cli:simulate", cli.GROUP)]
+    other = EntryPoint("bench", "quickthorn.simulations.cli:bench", cli.GROUP)
+    monkeypatch.setattr(cli, "entry_points", lambda group: [*entries, other])
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["quickthorn", "simulate", str(path), *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_json_is_the_record_and_nothing_else(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = command("--json", "--set", "rounds=3", "--set", "defense=krum")
+    record = SimulationRecord.from_json(json.loads(out))
+    assert code == 0
+    assert (record.scenario.rounds, record.scenario.defense) == (3, "krum")
+    again = engine.simulate(record.scenario)
+    assert dataclasses.replace(record, seconds={}) == dataclasses.replace(again, seconds={})
+
+
+def test_people_read_figures_and_names(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = command("--set", "rounds=1")
+    assert code == 0
+    assert err == ""
+    assert "6 clients (iid), 1 hostile (not_finite); median with byzantine=1" in " ".join(
+        out.split()
+    )
+    for words in ("accuracy, final", "worst recall", "of class", "detection", "* hostile"):
+        assert words in out
+    (hostile,) = [line for line in out.splitlines() if line.strip().startswith("client-5 *")]
+    assert hostile.split()[2:] == ["–", "0", "1", "not-finite"]
+
+
+def test_unchanged_rounds_are_told_with_the_reason(
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, _ = command("--set", "byzantine=4")
+    assert code == 0
+    assert "2 of 2" in out
+    assert "the defense needs 9" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "atack=none"), "did you mean 'attack'?"),
+        (("--set", "attack=aly"), "did you mean 'alie'?"),
+        (("--set", "rounds"), "--set needs key=value; got 'rounds'."),
+        (("--set", "rounds=many"), "rounds in the scenario must be an integer; got 'many'."),
+        (("--set", "clients=1000"), "1000 clients cannot share 454 samples"),
+    ],
+)
+def test_misuse_is_2_with_one_line(
+    arguments: tuple[str, ...], words: str, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (cli.MISUSED, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_help_names_every_key(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    words = set(out.replace(",", " ").replace(")", " ").split())
+    assert {field.name for field in dataclasses.fields(Scenario)} <= words
+
+
+def test_an_interruption_is_130(
+    command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "simulate", interrupt)
+    assert command() == (130, "", "quickthorn: interrupted.\n")
