@@ -97,9 +97,9 @@ def min_sum(honest: Rows, deviation: str) -> Row:
     return step(mean, bisect(feasible), direction)
 
 
-def mimic(history: list[Rows]) -> list[int]:
-    """Return whom to copy after each round of warm-up, from the d × d matrices of all rounds."""
-    chosen: list[int] = []
+def mimic(history: list[Rows]) -> list[list[float]]:
+    """Return each client's |Σ ⟨z, x⟩| after each round of warm-up, from d × d matrices."""
+    scores: list[list[float]] = []
     center = mean_row(history[0])
     direction: Row = []
     sums = [0.0] * len(history[0])
@@ -119,8 +119,8 @@ def mimic(history: list[Rows]) -> list[int]:
             direction = [value / length for value in moved]
         for i, x in enumerate(rows):
             sums[i] += sum(a * z for a, z in zip(x, direction, strict=True))
-        chosen.append(max(range(len(sums)), key=lambda i: abs(sums[i])))
-    return chosen
+        scores.append([abs(value) for value in sums])
+    return scores
 
 
 def fang_krum(benign: Rows, forged: int, byzantine: int) -> tuple[Row, bool]:

@@ -15,7 +15,7 @@ from quickthorn.simulations.attacks.registry import available_attacks, find_atta
 from quickthorn.simulations.attacks.spec import UpdateView
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
-from quickthorn.strategies.updates import ModelLayout
+from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
 from tests.naive import attacks as naive
 
 NAMES = available_attacks()["update"]
@@ -215,9 +215,13 @@ def test_mimic_copies_whom_its_twin_copies(seed: int) -> None:
     history = rng.normal(0.2, 1.0, (4, 5, 6)).astype(np.float32)
     expected = naive.mimic(history.astype(np.float64).tolist())
     attack, state = build_attack("mimic(warmup=4)"), None
-    for honest, client in zip(history, expected, strict=True):
+    for honest, scores in zip(history, expected, strict=True):
         view = UpdateView(own=honest[:2], honest=honest, state=state)
         forged = attack.forge(view, rng=rng)
+        assert forged.state is not None
+        sums = [abs(forged.state["sums"][client]) for client in view.clients]
+        np.testing.assert_allclose(sums, scores, rtol=1e-6)
+        client = int(np.argmax(scores))
         np.testing.assert_array_equal(forged.rows, honest[[client, client]])
         state = forged.state
 
@@ -233,6 +237,13 @@ def test_fang_krum_goes_as_far_as_the_naive_krum_lets_it(seed: int, shift: float
     influence = build("krum", byzantine=3).aggregate(rows).influence
     assert influence is not None
     assert (influence[9:].sum() == 1.0) == chosen
+
+
+def test_fang_krum_does_not_count_on_ties_which_go_to_the_honest() -> None:
+    """The bound is 8; at 4, 2 and 1 the row ties with an honest one, and is never alone ahead."""
+    honest = np.array([[-3.0], [-2.0], [7.0]], np.float32)
+    rows = forge("fang_krum", UpdateView(own=honest[:1], honest=honest, byzantine=1))
+    assert -1e-4 < rows[0, 0] < 0.0
 
 
 def test_fang_krum_with_partial_knowledge_adds_rows_until_krum_picks_one() -> None:
@@ -324,13 +335,31 @@ def test_the_memory_of_the_defense_is_seen_in_the_span() -> None:
     assert abs(known - fresh) > 1.0
 
 
+def test_a_defense_that_remembers_clients_is_asked_about_them_by_id() -> None:
+    own, honest, direction = cohort(2, 5, 60)
+    own[1] = own[0]  # whoever sent them has a history to answer for
+    clients = tuple("abcdefg")
+    defense = build("foolsgold", byzantine=2)
+    earlier = UpdateMatrix(np.concatenate([own, honest]), clients)
+    state = defense.aggregate(earlier).state
+    oracle = Oracle(defense, {"state": state}, clients)
+    rows = np.concatenate([honest, own])
+    expected = defense.aggregate(UpdateMatrix(rows, clients), state=state).vector
+    np.testing.assert_array_equal(oracle(rows), expected)
+    view = UpdateView(own=own, honest=honest, defense=oracle)
+    line = direction.astype(np.float64)
+    whole = naive.damage(oracle, honest.astype(np.float64).tolist(), 2, line.tolist(), 2.0)
+    assert damage_along(view, line)(2.0) == pytest.approx(whole, rel=1e-5)
+
+
 def test_all_that_the_defense_is_given_is_given_in_the_span() -> None:
     own, honest, direction = cohort(2, 9, 60)
     line = direction.astype(np.float64)
     layout = ModelLayout.of({"w": np.zeros(60, np.float32)})
     clients = tuple(f"client-{i:02}" for i in range(11))
     defense = build("arc | fltrust", byzantine=2)
-    oracle = Oracle(defense, {"trusted": honest[0] * 3, "layout": layout}, clients)
+    given = {"trusted": honest[0] * 3, "layout": layout, "state": {"old": honest[:2] + 9}}
+    oracle = Oracle(defense, given, clients)
     view = UpdateView(own=own, honest=honest, defense=oracle)
     rows = honest.astype(np.float64).tolist()
     for tau in (0.0, 1.0, 9.0):
@@ -344,9 +373,15 @@ def test_the_optimal_row_is_that_of_questions_with_whole_rows(name: str, text: s
     own, honest, _ = cohort(2, 9, 60)
     oracle = Oracle(build(text, byzantine=2))
     found = forge(name, UpdateView(own=own, honest=honest, defense=oracle))
-    # A method is a plain function to the attack, which then asks with whole rows.
-    plain = forge(name, UpdateView(own=own, honest=honest, defense=oracle.__call__))
-    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+    rows = honest.astype(np.float64).tolist()
+    mean = naive.mean_row(rows)
+    direction = naive.std_row(rows) if name == "optimal_alie" else naive.ipm(rows, 1.0)
+
+    def damage(tau: float) -> float:
+        return naive.damage(oracle, rows, 2, direction, tau)
+
+    expected = naive.step(mean, worst_tau(damage, evaluations=20, step=10.0), direction)
+    np.testing.assert_allclose(found, [expected] * 2, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "other"), [("optimal_alie", "alie"), ("optimal_ipm", "ipm")])
