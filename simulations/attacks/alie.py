@@ -52,7 +52,7 @@ def alie(view: UpdateView, *, z: float | None = None) -> Forged:
     References
     ----------
     Baruch, Baruch and Goldberg, "A Little Is Enough: Circumventing Defenses For Distributed
-    Learning", NeurIPS 2019, Algorithm 3.
+    Learning", NeurIPS 2019.
 
     """
     mean = mean_of(view.honest)

@@ -57,7 +57,7 @@ def fang_krum(view: UpdateView, *, knowledge: Literal["full", "partial"] = "full
     References
     ----------
     Fang, Cao, Jia and Gong, "Local Model Poisoning Attacks to Byzantine-Robust Federated
-    Learning", USENIX Security 2020, section 3 (attacking Krum).
+    Learning", USENIX Security 2020 (the attack on Krum).
 
     """
     k = len(view.own)

@@ -70,7 +70,7 @@ def fang_trimmed_mean(
     References
     ----------
     Fang, Cao, Jia and Gong, "Local Model Poisoning Attacks to Byzantine-Robust Federated
-    Learning", USENIX Security 2020, section 3 (attacking the trimmed mean; b = 2).
+    Learning", USENIX Security 2020 (the attack on the trimmed mean; b = 2).
 
     """
     if stretch <= 1:

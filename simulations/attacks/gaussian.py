@@ -52,7 +52,7 @@ def gaussian(
     References
     ----------
     Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient
-    Descent", NeurIPS 2017, section 5 (the Gaussian Byzantine workers; σ = 200 there).
+    Descent", NeurIPS 2017 (its Gaussian Byzantine workers).
 
     """
     if deviation <= 0:

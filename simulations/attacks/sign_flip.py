@@ -33,7 +33,7 @@ def sign_flip(view: UpdateView) -> Forged:
     References
     ----------
     Li et al., "RSA: Byzantine-Robust Stochastic Aggregation Methods for Distributed Learning
-    from Heterogeneous Datasets", AAAI 2019, section 5.
+    from Heterogeneous Datasets", AAAI 2019 (the sign-flipping attack).
 
     """
     return Forged(-view.own)
