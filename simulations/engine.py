@@ -181,7 +181,7 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
         number,
         draw(scenario, number),
         sent,
-        lambda matrix: members.foresee(defense, state, number, sent, matrix),
+        lambda clients: members.foresee(defense, state, number, sent, clients),
     )
     expected = Expectation.of(layout, weights)
     matrix, found, verdicts = _admit(answers, expected, rows, scenario.client_ids, watch)

@@ -27,10 +27,9 @@ from quickthorn.strategies.wire import ARRAYS, METRICS, NUM_EXAMPLES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from quickthorn.simulations.attacks.oracle import Oracle
     from quickthorn.simulations.members import Answer, Members, Model
     from quickthorn.simulations.stopwatch import Stopwatch
-    from quickthorn.strategies.updates import Array as Values
-    from quickthorn.strategies.updates import UpdateMatrix
 
 _FOREVER = 1e6  # seconds: nobody is late in one process
 
@@ -110,9 +109,9 @@ class _MembersGrid(InProcessGrid):
         metrics = MetricRecord({NUM_EXAMPLES: answer.samples})
         return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
 
-    def _foresee(self, number: int, sent: Model, matrix: UpdateMatrix) -> Values:
+    def _foresee(self, number: int, sent: Model, clients: tuple[str, ...]) -> Oracle:
         strategy, nodes = self._strategy, {name: node for node, name in self.names.items()}
-        known = replace(matrix, clients=tuple(nodes[client] for client in matrix.clients))
+        known = tuple(nodes[client] for client in clients)
         return self._members.foresee(strategy.defense, strategy.state, number, sent, known)
 
 

@@ -17,10 +17,11 @@ from quickthorn.client.training import derive_seed, fit
 from quickthorn.server.references import resolve
 from quickthorn.server.root import own_update
 from quickthorn.simulations.attacks.attack import build_attack
+from quickthorn.simulations.attacks.oracle import Oracle, UnansweredError
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
 from quickthorn.simulations.schedule import parse_schedule
-from quickthorn.strategies.errors import ConfigurationError, QuickthornError, RunError
-from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
+from quickthorn.strategies.errors import ConfigurationError, RunError
+from quickthorn.strategies.updates import ModelLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
 
     Model = Mapping[str, Array]
-    # What the server would make of such updates.
-    Oracle = Callable[[UpdateMatrix], Array]
 
 # What the seed is mixed with where a client's number would stand in the seed of a training.
 POISON, ATTACK, ROOT = 2**32, 2**32 + 1, 2**32 + 2
@@ -101,7 +100,11 @@ class Members:
         self._trusted: tuple[int, tuple[Array | None, str]] | None = None
 
     def answers(
-        self, number: int, chosen: Sequence[int], sent: Model, oracle: Oracle
+        self,
+        number: int,
+        chosen: Sequence[int],
+        sent: Model,
+        oracle: Callable[[tuple[str, ...]], Oracle],
     ) -> Iterator[Answer]:
         """Yield what each of ``chosen`` sends in round ``number``, in their order.
 
@@ -114,7 +117,8 @@ class Members:
         sent
             The model that the server sent.
         oracle
-            What the server would make of updates, for an attack that knows the defense.
+            What the server would make of the updates of these clients, for an attack that
+            knows the defense.
 
         """
         weights, counters = self.layout.flatten(sent)
@@ -140,11 +144,12 @@ class Members:
             theirs.append((answer.samples, kept))
         ids = tuple(self.scenario.client_ids[c] for c in [*(a.client for a in seen), *forgers])
         claims = np.array([*(a.samples for a in seen), *(samples for samples, _ in theirs)], float)
+        asks = bool(forgers) and self.attack.knows == KNOWLEDGE[-1]
         view = UpdateView(
             own=own,
             honest=honest[: len(seen)],
             byzantine=self.scenario.byzantine,
-            defense=lambda values: _ask(oracle, values, ids, claims),
+            defense=oracle(ids).told(weights=claims) if asks else None,
             model=weights,
             previous=np.zeros_like(weights) if self._before is None else weights - self._before,
             round=number,
@@ -167,7 +172,7 @@ class Members:
         try:
             with self._watch("attack"), np.errstate(over="ignore", invalid="ignore"):
                 forged = self.attack.forge(view, rng=rng)
-        except _UnansweredError:  # the server cannot aggregate these: the round leads nowhere
+        except UnansweredError:  # the server cannot aggregate these: the round leads nowhere
             return view.own
         self._attack_state = forged.state
         return forged.rows
@@ -202,14 +207,17 @@ class Members:
         return self._trusted[1]
 
     def foresee(
-        self, defense: Defense, state: State | None, number: int, sent: Model, matrix: UpdateMatrix
-    ) -> Array:
-        """Return what ``defense`` would make of ``matrix`` in round ``number``."""
+        self,
+        defense: Defense,
+        state: State | None,
+        number: int,
+        sent: Model,
+        clients: tuple[str, ...],
+    ) -> Oracle:
+        """Return what ``defense`` would make of updates of ``clients`` in round ``number``."""
         trusted = self.own_update(number, sent)[0] if defense.needs_trusted else None
-        rng = np.random.default_rng((self.scenario.seed, number))
-        return defense.aggregate(
-            matrix, trusted=trusted, layout=self.layout, state=state, rng=rng
-        ).vector
+        given = {"trusted": trusted, "layout": self.layout, "state": state}
+        return Oracle(defense, given, clients, seed=(self.scenario.seed, number))
 
     def _forgers(self, number: int, chosen: Sequence[int]) -> list[int]:
         """Return those of ``chosen`` that forge their update in this round."""
@@ -272,19 +280,6 @@ class Members:
             )
             for member in range(scenario.attackers)
         }
-
-
-class _UnansweredError(Exception):
-    """The defense has no answer to an attack's question."""
-
-
-def _ask(
-    oracle: Oracle, values: Array, clients: tuple[str, ...], claims: NDArray[np.float64]
-) -> Array:
-    try:
-        return oracle(UpdateMatrix(values, clients, claims))
-    except QuickthornError as error:
-        raise _UnansweredError from error
 
 
 def _deal(scenario: Scenario, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

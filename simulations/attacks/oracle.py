@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.simulations.attacks.honest import Vector, copies, dots, mean_of
-from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.errors import ConfigurationError, QuickthornError
 from quickthorn.strategies.kernels.pairwise import gram
 from quickthorn.strategies.updates import UpdateMatrix
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 # By how much, relative to the best, a probe has to be worse for the defense to count.
 _WORTH = 1e-3
+
+
+class UnansweredError(QuickthornError):
+    """The defense has no answer to a question: for so few clients, say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +70,21 @@ class Oracle:
     seed: int | tuple[int, ...] = 0
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the (d,) vector that the defense makes of the (n, d) values."""
+        """Return the (d,) vector that the defense makes of the (n, d) values.
+
+        Raises
+        ------
+        UnansweredError
+            If the defense refuses them.
+
+        """
         rng = np.random.default_rng(self.seed)
-        updates = UpdateMatrix(values, self.clients) if self.clients else values
-        return self.defense.aggregate(updates, rng=rng, **self.arguments).vector
+        try:
+            updates = UpdateMatrix(values, self.clients) if self.clients else values
+            return self.defense.aggregate(updates, rng=rng, **self.arguments).vector
+        except QuickthornError as error:
+            msg = f"the defense has no answer for the attack: {error}"
+            raise UnansweredError(msg) from error
 
     def told(self, **arguments: Any) -> Oracle:  # noqa: ANN401 - as ``aggregate`` takes them
         """Return the oracle with more arguments, or others."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quickthorn.simulations.attacks.alie import supporters_z
 from quickthorn.simulations.attacks.attack import Attack, build_attack
-from quickthorn.simulations.attacks.oracle import Oracle, damage_along, worst_tau
+from quickthorn.simulations.attacks.oracle import Oracle, UnansweredError, damage_along, worst_tau
 from quickthorn.simulations.attacks.registry import available_attacks, find_attack
 from quickthorn.simulations.attacks.spec import UpdateView
 from quickthorn.strategies import build
@@ -415,6 +415,12 @@ def test_the_search_asks_as_often_as_it_says_and_finds_a_peak() -> None:
     assert abs(best - 37.0) < 3.0
     assert worst_tau(lambda tau: tau if tau < 50 else float("nan"), evaluations=9, step=10.0) < 50
     assert worst_tau(lambda tau: -tau, evaluations=9, step=10.0) == 0.0
+
+
+def test_a_question_without_an_answer_says_why() -> None:
+    rows = np.ones((2, 3), np.float32)
+    with pytest.raises(UnansweredError, match="no answer for the attack: krum needs n >= 5"):
+        Oracle(build("krum", byzantine=1))(rows)
 
 
 def test_what_the_dtype_cannot_hold_is_not_asked() -> None:
