@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import itertools
 import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 ROOT = Path(__file__).parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = ("ray",)  # those that users install; `dev` is for the tests
 FOLDERS = ("client", "server", "simulations", "strategies")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
@@ -31,15 +36,26 @@ def declared(requirements: list[str]) -> set[str]:
     return {normalized(name[0]) for name in names if name}
 
 
-def imported(path: Path) -> set[str]:
-    """Return the top-level names that a file imports."""
+def brought(requirement: str) -> set[str]:
+    """Return a distribution and what its named extras bring: with ``flwr[simulation]``, Ray."""
+    name, _, extras = requirement.partition("]")[0].partition("[")
+    found = declared([name])
+    for line in importlib.metadata.requires(*found) or () if extras else ():
+        _, _, condition = line.partition("extra ==")
+        if condition.strip(" \"'") in extras.split(","):
+            found |= declared([line])
+    return found
+
+
+def foreign(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the top-level names that these import from neither Python nor this package."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.partition(".")[0])
-    return found
+    return found - set(sys.stdlib_module_names) - {"quickthorn"}
 
 
 def test_the_list_of_packages_is_the_folders_with_an_init() -> None:
@@ -74,15 +90,25 @@ def test_the_module_says_what_it_is(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_what_the_module_imports_is_declared(path: Path) -> None:
-    known = declared(PYPROJECT["project"]["dependencies"])
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    main = declared(PYPROJECT["project"]["dependencies"])
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    optional = main.union(*map(brought, itertools.chain(*(extras[name] for name in EXTRAS))))
+    assert not undeclared(foreign(ast.walk(tree)), optional)
+    # What an extra brings may be missing, so it is imported where it is used.
+    assert not undeclared(foreign(tree.body), main)
+
+
+def undeclared(names: set[str], known: set[str]) -> set[str]:
     owners = importlib.metadata.packages_distributions()
-    foreign = imported(path) - set(sys.stdlib_module_names) - {"quickthorn"}
-    undeclared = {
-        name
-        for name in foreign
-        if not known & {normalized(owner) for owner in owners.get(name, ())}
+    return {
+        name for name in names if not known & {normalized(owner) for owner in owners.get(name, ())}
     }
-    assert not undeclared
+
+
+def test_an_extra_brings_what_it_names() -> None:
+    assert brought("rich>=14") == {"rich"}
+    assert brought("flwr[simulation]") == {"flwr", "ray"}
 
 
 def test_the_exact_versions_cover_every_dependency() -> None:

@@ -1,0 +1,135 @@
+"""A claim has one owner and dies with it; a result is whole or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quickthorn.simulations.comparison.folder import Folder, Outcome, write_whole
+from quickthorn.simulations.comparison.work import do_run, is_open
+from quickthorn.strategies.errors import ConfigurationError, RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from quickthorn.simulations.comparison.folder import Folder
+with Folder(Path(sys.argv[1])).claim("ab12") as mine:
+    print(mine, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_claim_belongs_to_one_and_is_free_afterwards(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with folder.claim("ab12") as first, Folder(tmp_path).claim("ab12") as second:
+        assert (first, second) == (True, False)
+        with folder.claim("cd34") as other:
+            assert other
+    with folder.claim("ab12") as again:
+        assert again
+    assert not list((tmp_path / "claims").iterdir())
+
+
+def test_a_claim_dies_with_its_owner(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        (sys.executable, "-c", _HOLDER, str(tmp_path)), stdout=subprocess.PIPE, env=environment
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"True\n"
+        with Folder(tmp_path).claim("ab12") as mine:
+            assert not mine
+        owner.send_signal(signal.SIGKILL)
+    with Folder(tmp_path).claim("ab12") as mine:
+        assert mine
+
+
+def test_a_claim_on_a_file_that_its_owner_removed_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between our opening of the file and our lock, its owner lets go and removes it."""
+    folder = Folder(tmp_path)
+    path = tmp_path / "claims" / "ab12"
+    real = fcntl.flock
+    calls: list[int] = []
+
+    def lock(descriptor: int, how: int) -> None:
+        if not calls:
+            path.unlink()
+        calls.append(descriptor)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with folder.claim("ab12") as mine:
+        assert mine
+        assert path.exists()
+    assert len(calls) == 2
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    write_whole(path, b"old")
+
+    def stop(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b"new")
+    assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"run": "ab12"}'])
+def test_a_result_that_is_no_result_is_named(tmp_path: Path, content: str) -> None:
+    folder = Folder(tmp_path)
+    (tmp_path / "runs" / "ab12.json").write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=r"cannot read the result .*ab12\.json.*delete it"):
+        folder.load("ab12")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="choose another --out"):
+        Folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "retry", "is_to_do"),
+    [
+        (None, False, True),
+        (Outcome("a", "done", record={}), True, False),
+        (Outcome("a", "failed", "x"), False, False),
+        (Outcome("a", "failed", "x"), True, True),
+        (Outcome("a", "interrupted", "x"), False, True),
+    ],
+)
+def test_what_is_to_do(outcome: Outcome | None, *, retry: bool, is_to_do: bool) -> None:
+    assert is_open(outcome, retry=retry) is is_to_do
+
+
+def test_a_run_that_another_process_has_done_is_not_repeated(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.save(Outcome("ab12", "done", record={"told": "by the other"}))
+    # An unreadable scenario: doing the run would change its result.
+    assert do_run(folder, "ab12", {"no": "scenario"}, retry=True)
+    found = folder.load("ab12")
+    assert found is not None
+    assert found.record == {"told": "by the other"}
+
+
+def test_a_run_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with folder.claim("ab12"):
+        assert not do_run(folder, "ab12", {"no": "scenario"}, retry=False)
+    assert folder.load("ab12") is None
