@@ -1,0 +1,295 @@
+"""The questions that a comparison answers, each as a pure function of its summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Literal
+
+from quickthorn.simulations.comparison.plan import NO_ATTACK
+from quickthorn.simulations.comparison.results import defense_seconds, round_seconds
+from quickthorn.simulations.comparison.summary import (
+    FEWEST_SEEDS,
+    Condition,
+    Estimate,
+    Summary,
+    estimate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from quickthorn.simulations.comparison.summary import Cell
+
+View = Literal["worst", "mean"]
+
+# f* is the last number of attackers at which the accuracy is within this of the run without.
+WITHIN = 0.05
+# Too few seeds for an interval: smaller differences are called a tie.
+SAME = 0.01
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A figure over splits: its estimate, and the split that it is of (where it is of one)."""
+
+    value: Estimate
+    split: str
+
+
+def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
+    summary: Summary,
+    condition: Condition,
+    cell: tuple[str, str],
+    *,
+    figure: str = "final",
+    view: View = "worst",
+    splits: Sequence[str] = (),
+    low_is_bad: bool = True,
+) -> Reading | None:
+    """Return a figure of (defense, attack) over the splits.
+
+    Parameters
+    ----------
+    summary, condition, cell
+        Where to look; ``cell`` is the defense and the attack.
+    figure
+        ``final``, ``peak``, ``attack_success``, ``attack_success_floor`` or ``detection_auc``.
+    view
+        ``worst``: of the split whose mean over seeds is the worst. ``mean``: over the splits,
+        for each seed that all of them have; the interval is over these means.
+    splits
+        Which; all of the grid if empty.
+    low_is_bad
+        What ``worst`` means.
+
+    Returns
+    -------
+    Reading or None
+        None if one of the splits has no result: a worst case over some is none over all.
+
+    """
+    known, cells = [], []
+    for split in splits or summary.splits_of(condition):
+        found = summary.cell(condition, split, *cell)
+        value = found.of(figure) if found else None
+        if found is None or value is None:
+            return None
+        known.append(Reading(value, split))
+        cells.append(found)
+    if view == "worst":
+        worst = min if low_is_bad else max
+        return worst(known, key=lambda reading: reading.value.mean)
+    by_seed = _mean_by_seed(cells, figure)
+    return Reading(estimate(by_seed), "") if by_seed else None
+
+
+def _mean_by_seed(cells: Sequence[Cell], figure: str) -> list[float]:
+    seeds = set.intersection(*(set(cell.by_seed) for cell in cells))
+    return [fmean(getattr(cell.by_seed[seed], figure) for cell in cells) for seed in sorted(seeds)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A defense in the order of worst cases.
+
+    Attributes
+    ----------
+    defense
+        Its text form.
+    worst
+        Accuracy at the end under the attack (and on the split) that hurts it most.
+    attack, split
+        Which these are.
+    tied
+        Whether the seeds cannot tell it from the first; see ``rank``.
+    loss
+        Accuracy lost without an attack, see ``loss``; None where the grid cannot say.
+    seconds
+        Of admission, aggregation and scoring per round.
+
+    """
+
+    defense: str
+    worst: Estimate
+    attack: str
+    split: str
+    tied: bool
+    loss: Estimate | None
+    seconds: float
+
+
+def rank(
+    summary: Summary, condition: Condition, splits: Sequence[str] = ()
+) -> tuple[Standing, ...]:
+    """Order the defenses by their worst case over all attacks and the splits, best first.
+
+    A defense is tied with the first if the 95 % t-interval of their difference, seed by seed,
+    holds zero; with fewer than 3 common seeds, if the means differ by less than 1 point.
+    A defense that lacks the result of an attack is left out: its worst case is not known.
+    """
+    worst = {
+        defense: found
+        for defense in summary.defenses
+        if (found := _worst_case(summary, condition, defense, splits)) is not None
+    }
+    order = sorted(worst, key=lambda defense: -worst[defense][1].value.mean)
+    finals = {defense: _finals(summary, condition, defense, *worst[defense]) for defense in order}
+    return tuple(
+        Standing(
+            defense=defense,
+            worst=worst[defense][1].value,
+            attack=worst[defense][0],
+            split=worst[defense][1].split,
+            tied=defense != order[0] and _tied(finals[order[0]], finals[defense]),
+            loss=loss(summary, condition, defense, splits),
+            seconds=seconds_per_round(summary, defense),
+        )
+        for defense in order
+    )
+
+
+def _worst_case(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str]
+) -> tuple[str, Reading] | None:
+    attacks = summary.hostile if condition.attackers else summary.attacks
+    found = {
+        attack: read(summary, condition, (defense, attack), splits=splits) for attack in attacks
+    }
+    known = [(attack, reading) for attack, reading in found.items() if reading is not None]
+    if not known or len(known) < len(attacks):
+        return None
+    return min(known, key=lambda pair: pair[1].value.mean)
+
+
+def _finals(
+    summary: Summary, condition: Condition, defense: str, attack: str, reading: Reading
+) -> Mapping[int, float]:
+    cell = summary.cell(condition, reading.split, defense, attack)
+    return {} if cell is None else {seed: run.final for seed, run in cell.by_seed.items()}
+
+
+def _tied(best: Mapping[int, float], other: Mapping[int, float]) -> bool:
+    common = sorted(best.keys() & other.keys())
+    if len(common) < FEWEST_SEEDS:
+        return fmean(best.values()) - fmean(other.values()) < SAME
+    return estimate([best[seed] - other[seed] for seed in common]).low <= 0
+
+
+def loss(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
+) -> Estimate | None:
+    """Return the accuracy lost without an attack: that of plain averaging less the defense's.
+
+    Both without attackers, on the same splits and seeds. Where the grid has no ``mean``, the
+    best defense stands in its place. None if the grid has no run without an attack.
+    """
+    own = _unattacked(summary, condition, defense, splits)
+    if "mean" in summary.defenses:
+        best = _unattacked(summary, condition, "mean", splits)
+    else:
+        every = [_unattacked(summary, condition, name, splits) for name in summary.defenses]
+        best = max(every, key=lambda by_seed: fmean(by_seed.values()) if by_seed else 0.0)
+    common = sorted(own.keys() & best.keys())
+    return estimate([best[seed] - own[seed] for seed in common]) if common else None
+
+
+def unattacked(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
+) -> Estimate | None:
+    """Return the accuracy without an attack, the mean over the splits; None without such runs."""
+    by_seed = _unattacked(summary, condition, defense, splits)
+    return estimate(list(by_seed.values())) if by_seed else None
+
+
+def _unattacked(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str]
+) -> dict[int, float]:
+    """Return seed to accuracy without an attack, the mean over the splits."""
+    names = splits or summary.splits_of(condition)
+    cells = [cell for name in names if (cell := summary.cell(condition, name, defense, NO_ATTACK))]
+    if len(cells) < len(names):
+        return {}
+    seeds = sorted(set.intersection(*(set(cell.by_seed) for cell in cells)))
+    return dict(zip(seeds, _mean_by_seed(cells, "final"), strict=True))
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The breakdown point f* of a defense.
+
+    Attributes
+    ----------
+    attackers
+        f*: the largest number of attackers in the grid up to which the worst case stays within
+        ``WITHIN`` of the accuracy of the same defense without an attack. 0 if it never does.
+    more
+        Whether it held as far as the grid has results, so that f* may be larger.
+    tried
+        The largest number of attackers that has results.
+
+    """
+
+    attackers: int
+    more: bool
+    tried: int
+
+
+def families(summary: Summary) -> dict[str, tuple[Condition, ...]]:
+    """Group the conditions along which the number of attackers grows.
+
+    Either the defense always assumes as many liars as there are, or a fixed number.
+    """
+    sizes = sorted({condition.clients for condition in summary.conditions})
+    groups: dict[str, tuple[Condition, ...]] = {}
+    for n in sizes:
+        own = tuple(item for item in summary.conditions if item.clients == n and item.attackers)
+        if all(item.attackers == item.byzantine for item in own):
+            groups[f"n = {n}, f assumed = attackers"] = own
+            continue
+        for f in sorted({item.byzantine for item in own}):
+            members = tuple(item for item in own if item.byzantine == f)
+            groups[f"n = {n}, f assumed = {f}"] = members
+    return {name: members for name, members in groups.items() if members}
+
+
+def breakdown(
+    summary: Summary,
+    family: Sequence[Condition],
+    defense: str,
+    splits: Sequence[str] = (),
+) -> Breakdown | None:
+    """Return f* over a family of conditions, or None without a run that has no attack."""
+    held, tried = 0, 0
+    for condition in family:
+        base = _unattacked(summary, condition, defense, splits)
+        worst = _worst_case(summary, condition, defense, splits)
+        if not base or worst is None:
+            break
+        tried = condition.attackers
+        if worst[1].value.mean < fmean(base.values()) - WITHIN:
+            return Breakdown(held, more=False, tried=tried)
+        held = condition.attackers
+    return Breakdown(held, more=True, tried=tried) if tried else None
+
+
+def worst_by_attackers(
+    summary: Summary, family: Sequence[Condition], defense: str
+) -> list[tuple[int, Estimate]]:
+    """Return (attackers, worst case over attacks and splits), where all of it is known."""
+    found = [
+        (condition.attackers, _worst_case(summary, condition, defense, ())) for condition in family
+    ]
+    return [(attackers, worst[1].value) for attackers, worst in found if worst is not None]
+
+
+def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) -> float:
+    """Return the median over runs of what a round costs: the defense's part, or the whole."""
+    records = [
+        record
+        for key, cell in summary.cells.items()
+        if key.defense == defense
+        for record in cell.by_seed.values()
+    ]
+    costs = [round_seconds(record) if whole else defense_seconds(record) for record in records]
+    return median(costs) if costs else 0.0

@@ -1,0 +1,279 @@
+"""The page that a person reads in a minute: one file, no network, whole without JavaScript."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html import escape
+from importlib import resources
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from quickthorn.simulations.comparison.answers import answers
+from quickthorn.simulations.comparison.charts import breakdown_chart
+from quickthorn.simulations.comparison.colors import scale_start
+from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix, views
+from quickthorn.simulations.comparison.questions import SAME, WITHIN, families
+from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, summarize
+from quickthorn.simulations.comparison.tables import (
+    defense_table,
+    failure_table,
+    heat_map,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from quickthorn.simulations.comparison.matrices import Matrix, Measure
+    from quickthorn.simulations.comparison.results import Result
+    from quickthorn.simulations.comparison.summary import Summary
+
+
+def report(results: Sequence[Result]) -> str:
+    """Return ``report.html`` of a comparison.
+
+    Parameters
+    ----------
+    results
+        One per run of the grid, at least one.
+
+    """
+    summary = summarize(results)
+    parts = [
+        _header(results, summary),
+        "<main>",
+        answers(summary),
+        _controls(summary),
+        _section(summary, "accuracy"),
+        _section(summary, "attack success"),
+        _section(summary, "detection"),
+        _defenses(summary),
+        _failures(results),
+        _meaning(summary),
+        "</main>",
+        _footer(results),
+    ]
+    return _PAGE.format(
+        title="Comparison of defenses",
+        css=_asset("page.css"),
+        body="\n".join(parts),
+        # A text of the grid must not end the script that holds it.
+        curves=json.dumps(_curves(summary)).replace("<", "\\u003c"),
+        js=_asset("page.js"),
+    )
+
+
+_CHANCE = 0.5  # the area under the curve of a coin
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+{css}</style>
+</head>
+<body>
+{body}
+<dialog id="dialog" aria-labelledby="dialog-title">
+<form method="dialog"><button>Close</button></form>
+<h3 id="dialog-title"></h3>
+<div class="place"></div>
+</dialog>
+<script type="application/json" id="curves">{curves}</script>
+<script>
+{js}</script>
+</body>
+</html>
+"""
+
+
+def _asset(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _header(results: Sequence[Result], summary: Summary) -> str:
+    scenario = results[0].run.scenario
+    counts = Counter(result.status for result in results)
+    seeds = len({result.run.scenario.seed for result in results})
+    sizes = sorted({condition.clients for condition in summary.conditions})
+    facts = [
+        (scenario.dataset, "data"),
+        (scenario.model, "model"),
+        (" or ".join(map(str, sizes)), "clients"),
+        (str(scenario.rounds), "rounds"),
+        (str(seeds), "seed" if seeds == 1 else "seeds"),
+        (f"{counts['done']} of {len(results)}", "runs done"),
+    ]
+    items = "".join(f"<li><b>{escape(value)}</b> {name}</li>" for value, name in facts)
+    notices = []
+    if counts["failed"] or counts["interrupted"]:
+        lost = counts["failed"] + counts["interrupted"]
+        notices.append(
+            f"{lost} {_runs(lost)} failed and {'is' if lost == 1 else 'are'} in no figure below: "
+            f'<a href="#failures">see why</a>.'
+        )
+    if counts["not run"]:
+        left = counts["not run"]
+        notices.append(f"{left} {_runs(left)} not done yet; the same command goes on with them.")
+    if seeds < FEWEST_SEEDS:
+        notices.append(
+            f"Fewer than {FEWEST_SEEDS} seeds: there are no confidence intervals, and a difference "
+            f"below {100 * SAME:.0f} point is called a tie."
+        )
+    return (
+        f'<header><h1>Comparison of defenses</h1><ul class="facts">{items}</ul>'
+        + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
+        + "</header>"
+    )
+
+
+def _runs(count: int) -> str:
+    return "run" if count == 1 else "runs"
+
+
+def _controls(summary: Summary) -> str:
+    conditions = [
+        (str(number), f"{item.attackers} of {item.clients}, assumed {item.byzantine}")
+        for number, item in enumerate(summary.conditions)
+    ]
+    every = dict.fromkeys(view for item in summary.conditions for view in views(summary, item))
+    return (
+        '<div class="controls" hidden>'
+        + _choices("condition", "hostile", conditions, start=len(conditions) - 1)
+        + _choices("view", "accuracy", [(view, view) for view in every], start=0)
+        + "</div>"
+    )
+
+
+def _choices(name: str, legend: str, values: Sequence[tuple[str, str]], *, start: int) -> str:
+    boxes = "".join(
+        f'<label class="choice"><input type="radio" name="{name}" value="{escape(value)}"'
+        f"{' checked' if number == start else ''}><span>{escape(text)}</span></label>"
+        for number, (value, text) in enumerate(values)
+    )
+    return f"<fieldset><legend>{legend}</legend>{boxes}</fieldset>"
+
+
+_TITLES: dict[Measure, str] = {
+    "accuracy": "Accuracy under each attack",
+    "attack success": "Backdoors: attack success beside its floor",
+    "detection": "Are the hostile clients found?",
+}
+_WORDS: dict[Measure, str] = {
+    "accuracy": "At the end of training, in %, with the peak below: a peak that is much higher "
+    "than the end means that the attack won late. Choose a cell for its curves.",
+    "attack success": "Share of test samples of other classes that the trigger sends to the "
+    "attacker's class, in %, on the split where it is worst. The floor is the same trigger on a "
+    "model that nobody attacked.",
+    "detection": "Area under the ROC curve of the clients' mean anomaly scores, mean over "
+    "splits: 1 ranks every hostile client above every honest one, 0.5 is chance.",
+}
+
+
+def _section(summary: Summary, measure: Measure) -> str:
+    panels = list(_panels(summary, measure))
+    if not any(found.columns for found, _ in panels):
+        return ""
+    title, words = _TITLES[measure], _WORDS[measure]
+    low = 0.0 if measure == "attack success" else scale_start(found for found, _ in panels)
+    if measure == "detection":
+        low = min(low, _CHANCE)
+    several = len({found.view for found, _ in panels}) > 1
+    figures = "".join(
+        f'<figure data-condition="{number}"'
+        + (f' data-view="{escape(found.view)}"' if measure == "accuracy" and several else "")
+        + f">{heat_map(summary, found, low)}</figure>"
+        for found, number in panels
+    )
+    return f'<section><h2>{title}</h2><p class="soft">{words}</p>{figures}</section>'
+
+
+def _panels(summary: Summary, measure: Measure) -> Iterator[tuple[Matrix, int]]:
+    for number, condition in enumerate(summary.conditions):
+        every = views(summary, condition)
+        alone = {"attack success": WORST, "detection": MEAN}
+        wanted = every if measure == "accuracy" else (alone[measure],)
+        for view in wanted if len(every) > 1 else every:
+            yield matrix(summary, condition, view, measure), number
+
+
+def _defenses(summary: Summary) -> str:
+    charts = "".join(
+        breakdown_chart(summary, name, family)
+        for name, family in families(summary).items()
+        if len(family) > 1
+    )
+    table = defense_table(summary)
+    words = (
+        f"f* is the largest number of attackers in the grid up to which the worst case stays "
+        f"within {100 * WITHIN:.0f} points of the same defense without an attack."
+    )
+    inner = f'<div class="two"><div>{charts}</div><div>{table}</div></div>' if charts else table
+    return (
+        "<section><h2>Breakdown, and what a defense costs</h2>"
+        f'<p class="soft">{words}</p>{inner}</section>'
+    )
+
+
+def _failures(results: Sequence[Result]) -> str:
+    if not any(result.status in {"failed", "interrupted"} for result in results):
+        return ""
+    return (
+        '<section><h2 id="failures">Runs that failed</h2><p class="soft">They count in no figure. '
+        "A failed run is done again with <code>--retry-failed</code>, one whose process ended "
+        f"by the same command.</p>{failure_table(results)}</section>"
+    )
+
+
+def _meaning(summary: Summary) -> str:
+    reference = "mean" if "mean" in summary.defenses else "the best defense"
+    items = {
+        "Worst case": "the lowest mean over seeds among all attacks (and splits); ± is the "
+        "two-sided 95 % t-interval over the seeds of that cell.",
+        "Mean over splits": "for each seed the mean over the splits; ± is over these means.",
+        "Tied": "the 95 % t-interval of the difference to the first, seed by seed, holds zero; "
+        f"with fewer than {FEWEST_SEEDS} seeds, the means differ by less than "
+        f"{100 * SAME:.0f} point.",
+        "Hostile and assumed": "how many clients attack, and how many the defense was told to "
+        "expect; they are separate in the grid, and marked where they differ.",
+        "Lost without attack": f"the accuracy of {reference} less that of the defense, neither "
+        "with attackers.",
+        "Cost": "median over runs of admission, aggregation and scoring in a round.",
+    }
+    terms = "".join(f"<dt><b>{name}</b></dt><dd>{words}</dd>" for name, words in items.items())
+    return (
+        "<section><details><summary>What the figures mean</summary>"
+        f"<dl>{terms}</dl></details></section>"
+    )
+
+
+def _footer(results: Sequence[Result]) -> str:
+    return (
+        f'<footer class="soft">Quickthorn {escape(version("quickthorn"))}. Each run is in '
+        "<code>runs/</code>, all of them are rows of <code>results.csv</code> and "
+        "<code>results.parquet</code>, and <code>figures/</code> holds the figures as PNG and "
+        f"PDF. Run of the first row: <code>{results[0].run.id}</code>.</footer>"
+    )
+
+
+def _curves(summary: Summary) -> dict[str, list[dict[str, Any]]]:
+    """Return, per cell, the accuracy over the rounds of each split and seed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for c, condition in enumerate(summary.conditions):
+        for d, defense in enumerate(summary.defenses):
+            for a, attack in enumerate(summary.attacks):
+                lines = []
+                for split in summary.splits_of(condition):
+                    cell = summary.cell(condition, split, defense, attack)
+                    seeds = [
+                        [[item.round, round(item.accuracy, 4)] for item in record.evaluations]
+                        for record in (cell.by_seed.values() if cell else ())
+                    ]
+                    if seeds:
+                        lines.append({"split": split, "seeds": seeds})
+                if lines:
+                    found[f"{c}-{d}-{a}"] = lines
+    return found

@@ -1,0 +1,162 @@
+"""Cells over seeds, with intervals: what the report shows, before anybody asks a question."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+from scipy import stats
+
+from quickthorn.simulations.comparison.plan import NO_ATTACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from quickthorn.simulations.comparison.results import Result
+    from quickthorn.simulations.record import SimulationRecord
+
+CONFIDENCE = 0.95
+FEWEST_SEEDS = 3  # an interval over fewer would be wider than the scale
+
+
+class Condition(NamedTuple):
+    """How many clients there are, how many are hostile, and how many the defense assumes."""
+
+    clients: int
+    attackers: int
+    byzantine: int
+
+
+class Key(NamedTuple):
+    """One cell: all that a run has but its seed."""
+
+    condition: Condition
+    split: str
+    defense: str
+    attack: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes
+    ----------
+    mean
+        Of the values.
+    half
+        Half the width of the 95 % t-interval; None for fewer than 3 seeds.
+    seeds
+        How many values there are.
+
+    """
+
+    mean: float
+    half: float | None
+    seeds: int
+
+    @property
+    def low(self) -> float:
+        """Return the lower end of the interval, or the mean where there is none."""
+        return self.mean - (self.half or 0.0)
+
+    @property
+    def high(self) -> float:
+        """Return the upper end of the interval, or the mean where there is none."""
+        return self.mean + (self.half or 0.0)
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean with its interval, ``mean ± t s / √n`` (Student 1908).
+
+    >>> estimate([0.90, 0.92, 0.94])
+    Estimate(mean=0.92, half=0.0496..., seeds=3)
+    >>> estimate([0.9, 0.8]).half
+    """
+    n = len(values)
+    if n < FEWEST_SEEDS:
+        return Estimate(fmean(values), None, n)
+    factor = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return Estimate(fmean(values), factor * float(stats.sem(values)), n)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one key.
+
+    Attributes
+    ----------
+    by_seed
+        Seed to the record of the run that is done.
+    failed, missing
+        How many runs failed, and how many were not run (to their end).
+
+    """
+
+    by_seed: Mapping[int, SimulationRecord]
+    failed: int
+    missing: int
+
+    def of(self, figure: str) -> Estimate | None:
+        """Return a figure of the record (``final``, ``peak`` …), or None if no run has it."""
+        values = [getattr(record, figure) for record in self.by_seed.values()]
+        present = [float(value) for value in values if value is not None]
+        return estimate(present) if present else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All cells of a comparison, and its axes in the order of the grid."""
+
+    cells: Mapping[Key, Cell]
+    conditions: tuple[Condition, ...]
+    splits: tuple[str, ...]
+    defenses: tuple[str, ...]
+    attacks: tuple[str, ...]
+
+    def cell(self, condition: Condition, split: str, defense: str, attack: str) -> Cell | None:
+        """Return a cell; the one without an attack belongs to every number of attackers."""
+        if attack == NO_ATTACK:
+            condition = condition._replace(attackers=0)
+        return self.cells.get(Key(condition, split, defense, attack))
+
+    def splits_of(self, condition: Condition) -> tuple[str, ...]:
+        """Return the splits that have a cell with so many clients."""
+        have = {key.split for key in self.cells if key.condition.clients == condition.clients}
+        return tuple(split for split in self.splits if split in have)
+
+    @property
+    def hostile(self) -> tuple[str, ...]:
+        """Return the attacks that are attacks."""
+        return tuple(attack for attack in self.attacks if attack != NO_ATTACK)
+
+
+def summarize(results: Sequence[Result]) -> Summary:
+    """Sort the results into cells."""
+    groups: dict[Key, list[Result]] = defaultdict(list)
+    for result in results:
+        scenario = result.run.scenario
+        condition = Condition(scenario.clients, scenario.attackers, scenario.byzantine)
+        groups[Key(condition, result.run.split, scenario.defense, scenario.attack)].append(result)
+    attacked = {key.condition for key in groups if key.attack != NO_ATTACK}
+    return Summary(
+        cells={key: _cell(members) for key, members in groups.items()},
+        conditions=tuple(sorted(attacked or {key.condition for key in groups})),
+        splits=_unique(key.split for key in groups),
+        defenses=_unique(key.defense for key in groups),
+        attacks=_unique(key.attack for key in groups),
+    )
+
+
+def _cell(results: Sequence[Result]) -> Cell:
+    records = {
+        result.run.scenario.seed: result.record for result in results if result.record is not None
+    }
+    failed = sum(result.status == "failed" for result in results)
+    return Cell(records, failed, len(results) - len(records) - failed)
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

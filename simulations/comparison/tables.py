@@ -1,0 +1,188 @@
+"""The tables of the page: heat maps whose cells open their curves, and plain ones."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from quickthorn.simulations.comparison.colors import shade
+from quickthorn.simulations.comparison.plan import NO_ATTACK
+from quickthorn.simulations.comparison.questions import (
+    breakdown,
+    families,
+    loss,
+    seconds_per_round,
+    unattacked,
+)
+from quickthorn.simulations.comparison.texts import (
+    breakable,
+    breakdown_text,
+    condition_name,
+    duration,
+    interval,
+    percent,
+    points,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from quickthorn.simulations.comparison.matrices import Entry, Matrix
+    from quickthorn.simulations.comparison.results import Result
+    from quickthorn.simulations.comparison.summary import Summary
+
+
+def cell_id(matrix: Matrix, summary: Summary, cell: tuple[str, str]) -> str:
+    """Return the key of a cell among the curves of the page."""
+    return "-".join(
+        str(names.index(name))
+        for names, name in (
+            (summary.conditions, matrix.condition),
+            (summary.defenses, cell[0]),
+            (summary.attacks, cell[1]),
+        )
+    )
+
+
+def heat_map(summary: Summary, matrix: Matrix, low: float) -> str:
+    """Return a matrix as a table; the color runs from ``low`` to 1, cividis for all eyes."""
+    head = "".join(f'<th scope="col">{breakable(column)}</th>' for column in matrix.columns)
+    several = sum(column != NO_ATTACK for column in matrix.columns) > 1
+    body = []
+    for row in matrix.rows:
+        worst = matrix.worst(row) if several else None
+        cells = "".join(
+            _cell(summary, matrix, (row, column), low, worst=column == worst)
+            for column in matrix.columns
+        )
+        body.append(f'<tr><th scope="row">{breakable(row)}</th>{cells}</tr>')
+    name = f"{matrix.measure}, {condition_name(matrix.condition)}, {matrix.view}"
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(name)}">'
+        f'<table class="heat"><thead><tr><th scope="col">defense</th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f"{_scale(matrix, low, several=several)}"
+    )
+
+
+def _cell(
+    summary: Summary, matrix: Matrix, cell: tuple[str, str], low: float, *, worst: bool
+) -> str:
+    entry = matrix.entries[cell]
+    mark = " worst" if worst else ""
+    if entry.value is None:
+        return f'<td class="empty{mark}">{_absent(entry)}</td>'
+    color, letters = shade(entry.value.value.mean, low, low_is_bad=matrix.low_is_bad)
+    title = f"{cell[0]} under {cell[1]}, {condition_name(matrix.condition)}"
+    lines = _lines(matrix, entry)
+    return (
+        f'<td class="{mark.strip()}" style="background:{color};color:{letters}">'
+        f'<button type="button" data-cell="{cell_id(matrix, summary, cell)}"'
+        f' data-title="{escape(title)}" title="{escape(_hint(entry))}">{lines}</button></td>'
+    )
+
+
+def _lines(matrix: Matrix, entry: Entry) -> str:
+    if entry.value is None:
+        return ""
+    value = entry.value.value
+    if matrix.measure == "detection":
+        spread = "" if value.half is None else f"<small>± {value.half:.2f}</small>"
+        return f"<b>{value.mean:.2f}</b>{spread}"
+    parts = [f"<b>{percent(value.mean)}</b>"]
+    if value.half is not None:
+        parts.append(f"<small>± {percent(value.half)}</small>")
+    if entry.beside is not None:
+        word = "peak" if matrix.measure == "accuracy" else "floor"
+        parts.append(f"<small>{word} {percent(entry.beside.value.mean)}</small>")
+    if entry.failed or entry.missing:
+        parts.append(f"<small>{_absent(entry)}</small>")
+    return "".join(parts)
+
+
+def _absent(entry: Entry) -> str:
+    words = [f"{entry.failed} failed"] if entry.failed else []
+    words += [f"{entry.missing} not run"] if entry.missing else []
+    return ", ".join(words) or "–"
+
+
+def _hint(entry: Entry) -> str:
+    seeds = 0 if entry.value is None else entry.value.value.seeds
+    where = f"worst split: {entry.split}; " if entry.split else ""
+    return f"{where}{seeds} {'seed' if seeds == 1 else 'seeds'}; opens the curves"
+
+
+def _scale(matrix: Matrix, low: float, *, several: bool) -> str:
+    stops = ", ".join(
+        shade(low + (1 - low) * i / 8, low, low_is_bad=matrix.low_is_bad)[0] for i in range(9)
+    )
+    start, end = ("0.0", "1.0") if matrix.measure == "detection" else ("0 %", "100 %")
+    if low:
+        start = f"{low:.1f}" if matrix.measure == "detection" else f"{100 * low:.0f} %"
+    marked = "<span>outlined: the worst attack of each row</span>" if several else ""
+    return (
+        f'<p class="scale"><span>{start}</span><i style="background:linear-gradient(90deg,'
+        f'{stops})"></i><span>{end}</span>{marked}</p>'
+    )
+
+
+def defense_table(summary: Summary) -> str:
+    """Return what each defense is by itself: f*, its accuracy without an attack, its cost."""
+    groups = families(summary)
+    condition = summary.conditions[-1]
+    head = ["defense", *(f"f* ({name})" for name in groups)]
+    head += ["accuracy without an attack", "lost to plain averaging", "defense, per round"]
+    head += ["whole round"]
+    rows = []
+    for defense in summary.defenses:
+        found = [breakdown(summary, family, defense) for family in groups.values()]
+        free = unattacked(summary, condition, defense)
+        lost = loss(summary, condition, defense)
+        rows.append(
+            (
+                defense,
+                *map(breakdown_text, found),
+                interval(free) if free else "–",
+                points(lost) if lost else "–",
+                duration(seconds_per_round(summary, defense)),
+                duration(seconds_per_round(summary, defense, whole=True)),
+            )
+        )
+    return plain_table(head, rows, label="each defense by itself")
+
+
+def failure_table(results: Sequence[Result]) -> str:
+    """Return the runs that are not done, those that were never begun excepted."""
+    rows = [
+        (
+            result.run.scenario.defense,
+            result.run.scenario.attack,
+            result.run.split,
+            f"{result.run.scenario.attackers} / {result.run.scenario.byzantine}",
+            str(result.run.scenario.seed),
+            f"{result.status}: {result.error}",
+            result.run.id,
+        )
+        for result in results
+        if result.status in {"failed", "interrupted"}
+    ]
+    head = ["defense", "attack", "split", "hostile / assumed", "seed", "what happened", "run"]
+    return plain_table(head, rows, label="runs that failed", left=True)
+
+
+def plain_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, left: bool = False
+) -> str:
+    """Return a table whose first column names its rows."""
+    titles = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    body = "".join(
+        f'<tr><th scope="row">{breakable(first)}</th>'
+        + "".join(f"<td>{escape(text)}</td>" for text in others)
+        + "</tr>"
+        for first, *others in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(label)}">'
+        f'<table class="plain{" left" if left else ""}"><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )

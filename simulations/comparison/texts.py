@@ -1,0 +1,69 @@
+"""Numbers and names as the page and the figures print them."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quickthorn.simulations.comparison.questions import Breakdown
+    from quickthorn.simulations.comparison.summary import Condition, Estimate
+
+_MILLISECOND = 1e-3
+
+
+def percent(value: float) -> str:
+    """Return a share in percent with one digit.
+
+    >>> percent(0.9514)
+    '95.1'
+    """
+    return f"{100 * value:.1f}"
+
+
+def interval(value: Estimate) -> str:
+    """Return ``95.1 ± 0.6``, or the mean alone where there is no interval."""
+    return percent(value.mean) + ("" if value.half is None else f" ± {percent(value.half)}")
+
+
+def points(value: Estimate) -> str:
+    """Return a difference in points, with its sign."""
+    text = f"{100 * value.mean:+.1f}".replace("-", "−")
+    # Rounded to nothing, a sign would claim a direction.
+    text = "0.0" if text[1:] == "0.0" else text
+    return text + ("" if value.half is None else f" ± {percent(value.half)}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time per round in the unit that suits it.
+
+    >>> duration(0.0123), duration(0.0004), duration(2.5)
+    ('12 ms', '0.4 ms', '2.5 s')
+    """
+    if seconds < _MILLISECOND * 10:
+        return f"{1000 * seconds:.1f} ms"
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def condition_name(condition: Condition) -> str:
+    """Return how many are hostile and how many the defense assumes."""
+    if not condition.attackers:
+        return f"{condition.clients} clients, no attack, f assumed {condition.byzantine}"
+    return f"{condition.attackers} of {condition.clients} hostile, f assumed {condition.byzantine}"
+
+
+def breakable(name: str) -> str:
+    """Return a name as HTML that may break after its signs, and not within a word.
+
+    >>> breakable("nnm | trimmed_mean")
+    'nnm |<wbr> trimmed_<wbr>mean'
+    """
+    return re.sub(r"([_|,=(])", r"\1<wbr>", escape(name))
+
+
+def breakdown_text(found: Breakdown | None) -> str:
+    """Return f*: ``2``, ``≥ 6`` where the grid ends before the defense does, or a dash."""
+    if found is None:
+        return "–"
+    return f"≥ {found.attackers}" if found.more else str(found.attackers)

@@ -1,0 +1,231 @@
+"""The intervals are the textbook's, and the answers follow from the cells."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quickthorn.simulations.comparison.questions import (
+    breakdown,
+    families,
+    loss,
+    rank,
+    read,
+    seconds_per_round,
+    unattacked,
+)
+from quickthorn.simulations.comparison.results import false_alarms
+from quickthorn.simulations.comparison.summary import Condition, Summary, estimate, summarize
+from quickthorn.simulations.scenario import Scenario
+from tests.comparisons import record, results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quickthorn.simulations.record import SimulationRecord
+
+F2 = Condition(20, 2, 2)
+ATTACKS = ["none", "sign_flip", "gaussian"]
+
+
+def summary(
+    final: Callable[[Scenario], float | None], *, defenses: tuple[str, ...], **grid: object
+) -> Summary:
+    """Summarize a grid whose runs end at ``final``; None stands for a run that failed."""
+
+    def make(scenario: Scenario) -> SimulationRecord | str:
+        value = final(scenario)
+        return "ValueError: no" if value is None else record(scenario, value)
+
+    tables = {"defense": list(defenses), "attack": ATTACKS, "attackers": [2], "seed": [0, 1, 2]}
+    return summarize(results({**tables, **grid}, make))
+
+
+def test_the_interval_is_students() -> None:
+    # Student's t at 97.5 % with 2 degrees of freedom is 4.303: any table has it.
+    found = estimate([0.90, 0.92, 0.94])
+    assert found.mean == pytest.approx(0.92)
+    assert found.half == pytest.approx(4.303 * 0.02 / math.sqrt(3), rel=1e-3)
+    assert (found.low, found.high) == pytest.approx((0.8703, 0.9697), abs=1e-4)
+
+
+def test_two_seeds_have_no_interval() -> None:
+    found = estimate([0.9, 0.8])
+    assert (found.half, found.seeds) == (None, 2)
+    assert found.low == found.high == pytest.approx(0.85)
+
+
+def test_the_worst_case_decides_and_not_the_mean() -> None:
+    finals = {("median", "sign_flip"): 0.5, ("median", "gaussian"): 0.99}
+    found = rank(
+        summary(lambda s: finals.get((s.defense, s.attack), 0.8), defenses=("median", "krum")), F2
+    )
+    assert [(item.defense, item.attack) for item in found] == [
+        ("krum", "sign_flip"),
+        ("median", "sign_flip"),
+    ]
+    assert found[1].worst.mean == pytest.approx(0.5)
+    assert not found[1].tied
+
+
+@pytest.mark.parametrize(
+    ("gaps", "tied"),
+    [
+        ((0.02, 0.02, 0.02), False),  # the same in every seed: no doubt
+        ((0.06, 0.00, 0.00), True),  # the same mean, and the seeds disagree
+        ((0.0, 0.0, 0.0), True),
+    ],
+)
+def test_a_tie_is_what_the_seeds_cannot_tell_apart(
+    gaps: tuple[float, float, float], *, tied: bool
+) -> None:
+    def final(scenario: Scenario) -> float:
+        # The seeds differ by much, both defenses alike: only the difference counts.
+        return 0.7 + 0.1 * scenario.seed - (scenario.defense == "krum") * gaps[scenario.seed]
+
+    found = rank(summary(final, defenses=("median", "krum")), F2)
+    assert [item.defense for item in found] == ["median", "krum"]
+    assert [item.tied for item in found] == [False, tied]
+
+
+@pytest.mark.parametrize(("gap", "tied"), [(0.009, True), (0.011, False)])
+def test_with_few_seeds_a_point_tells_apart(gap: float, *, tied: bool) -> None:
+    found = rank(
+        summary(lambda s: 0.9 - gap * (s.defense == "krum"), defenses=("median", "krum"), seed=[0]),
+        F2,
+    )
+    assert found[1].tied is tied
+
+
+def test_a_defense_without_all_its_attacks_is_not_ranked() -> None:
+    found = summary(
+        lambda s: None if (s.defense, s.attack) == ("median", "gaussian") else 0.8,
+        defenses=("median", "krum"),
+    )
+    assert [item.defense for item in rank(found, F2)] == ["krum"]
+    cell = found.cell(F2, "iid", "median", "gaussian")
+    assert cell is not None
+    assert (cell.failed, cell.missing, cell.of("final")) == (3, 0, None)
+
+
+def test_over_splits_the_worst_is_of_one_and_the_mean_is_seed_by_seed() -> None:
+    found = summary(
+        lambda s: (0.9 if s.partition == "iid" else 0.5) + 0.1 * s.seed,
+        defenses=("median",),
+        split=["iid", "shards"],
+    )
+    worst = read(found, F2, ("median", "sign_flip"))
+    assert worst is not None
+    assert worst.split == "shards"
+    assert worst.value.mean == pytest.approx(0.6)
+    mean = read(found, F2, ("median", "sign_flip"), view="mean")
+    assert mean is not None
+    # Seeds 0.7, 0.8, 0.9: the spread between the splits is not the seeds'.
+    assert mean.value.mean == pytest.approx(0.8)
+    assert mean.value.half == pytest.approx(4.303 * 0.1 / math.sqrt(3), rel=1e-3)
+
+
+def test_a_split_without_a_result_leaves_no_worst_case() -> None:
+    found = summary(
+        lambda s: None if s.partition == "shards" else 0.9,
+        defenses=("median",),
+        split=["iid", "shards"],
+    )
+    assert read(found, F2, ("median", "sign_flip")) is None
+    assert read(found, F2, ("median", "sign_flip"), splits=("iid",)) is not None
+
+
+def test_of_the_attack_success_the_highest_is_the_worst() -> None:
+    def make(scenario: Scenario) -> SimulationRecord:
+        return record(scenario, 0.9, attack_success=0.7 if scenario.partition == "iid" else 0.2)
+
+    tables = {
+        "defense": ["mean"],
+        "attack": ["sign_flip"],
+        "attackers": [2],
+        "split": ["iid", "shards"],
+    }
+    found = read(
+        summarize(results(tables, make)),
+        F2,
+        ("mean", "sign_flip"),
+        figure="attack_success",
+        low_is_bad=False,
+    )
+    assert found is not None
+    assert found.split == "iid"
+    assert found.value.mean == pytest.approx(0.7)
+
+
+def test_the_loss_is_against_plain_averaging_without_attackers() -> None:
+    clean = {"mean": 0.95, "median": 0.92}
+    found = summary(
+        lambda s: clean[s.defense] if s.attack == "none" else 0.1, defenses=("mean", "median")
+    )
+    lost = loss(found, F2, "median")
+    free = unattacked(found, F2, "median")
+    assert lost is not None
+    assert free is not None
+    assert (lost.mean, free.mean) == pytest.approx((0.03, 0.92))
+
+
+def test_without_averaging_in_the_grid_the_best_defense_stands_in() -> None:
+    clean = {"krum": 0.8, "median": 0.92}
+    found = summary(lambda s: clean[s.defense], defenses=("krum", "median"))
+    lost = loss(found, F2, "krum")
+    assert lost is not None
+    assert lost.mean == pytest.approx(0.12)
+
+
+def test_without_a_clean_run_nothing_is_said_of_loss_and_breakdown() -> None:
+    found = summary(lambda s: 0.9, defenses=("median",), attack=["sign_flip"])
+    assert loss(found, F2, "median") is None
+    assert breakdown(found, [F2], "median") is None
+
+
+@pytest.mark.parametrize(
+    ("by_attackers", "attackers", "more"),
+    [
+        ({1: 0.88, 2: 0.86, 4: 0.5}, 2, False),
+        ({1: 0.84, 2: 0.9, 4: 0.9}, 0, False),  # breaks at once, whatever follows
+        ({1: 0.9, 2: 0.9, 4: 0.86}, 4, True),
+        ({1: 0.9, 2: None, 4: 0.9}, 1, True),  # nothing is known beyond
+    ],
+)
+def test_the_breakdown_point_is_the_last_that_holds(
+    by_attackers: dict[int, float | None], attackers: int, *, more: bool
+) -> None:
+    found = summary(
+        lambda s: by_attackers[s.attackers] if s.attackers else 0.9,
+        defenses=("median",),
+        attackers=[4, 1, 2],
+    )
+    (family,) = families(found).values()
+    assert [item.attackers for item in family] == [1, 2, 4]
+    point = breakdown(found, family, "median")
+    assert point is not None
+    assert (point.attackers, point.more) == (attackers, more)
+
+
+def test_what_is_assumed_makes_families() -> None:
+    grid = {"attackers": [1, 2], "byzantine": [1, 3]}
+    found = summary(lambda s: 0.9, defenses=("median",), **grid)
+    assert {name: [c.attackers for c in own] for name, own in families(found).items()} == {
+        "n = 20, f assumed = 1": [1, 2],
+        "n = 20, f assumed = 3": [1, 2],
+    }
+
+
+def test_the_cost_is_the_median_over_runs_of_the_defenses_stages() -> None:
+    found = summary(lambda s: 0.9, defenses=("median",))
+    # 0.1 + 0.2 + 0.1 of 2.0 seconds, in 2 rounds.
+    assert seconds_per_round(found, "median") == pytest.approx(0.2)
+
+
+def test_false_alarms_are_honest_clients_that_stand_out() -> None:
+    scenario = Scenario(clients=4, attackers=1, attack="sign_flip")
+    loud = dict(zip(scenario.client_ids, (4.0, 1.0, 3.5, 9.0), strict=True))
+    assert false_alarms(record(scenario, 0.9, scores=loud)) == pytest.approx(1 / 3)
+    assert false_alarms(record(scenario, 0.9, scores={})) is None

@@ -1,0 +1,212 @@
+"""The page answers at the top, shows what is and what is not, and needs nothing but itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet
+import pytest
+
+from quickthorn.simulations.comparison.colors import shade
+from quickthorn.simulations.comparison.figures import write_figures
+from quickthorn.simulations.comparison.report import report
+from quickthorn.simulations.comparison.results import write_table
+from quickthorn.simulations.comparison.summary import Estimate, summarize
+from quickthorn.simulations.comparison.texts import points
+from tests.comparisons import record, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quickthorn.simulations.comparison.results import Result
+    from quickthorn.simulations.record import SimulationRecord
+    from quickthorn.simulations.scenario import Scenario
+
+FINALS = {"mean": 0.4, "median": 0.8, "krum": 0.7}
+GRID: dict[str, Any] = {
+    "defense": ["mean", "median", "krum"],
+    "attack": ["none", "sign_flip", "gaussian"],
+    "attackers": [2, 4],
+    "byzantine": 4,
+    "split": ["iid", "shards"],
+    "seed": [0, 1, 2],
+}
+# Elements that have no end tag.
+VOID = {"meta", "link", "input", "wbr", "br"}
+
+
+def make(scenario: Scenario) -> SimulationRecord | str | None:
+    """Let krum fail under gaussian noise by 4, one of them unfinished; sign_flip is a backdoor."""
+    if (scenario.defense, scenario.attack, scenario.attackers) == ("krum", "gaussian", 4):
+        return None if scenario.seed == 2 else "ValueError: <b>no</b> such thing"
+    final = FINALS[scenario.defense] + 0.01 * scenario.seed
+    if scenario.attack == "none":
+        return record(scenario, 0.95)
+    if scenario.attack == "sign_flip":
+        return record(scenario, final, 0.33, attack_success_floor=0.02)
+    return record(scenario, final)
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[Result, ...]:
+    return results(GRID, make)
+
+
+@pytest.fixture(scope="module")
+def page(found: tuple[Result, ...]) -> str:
+    return report(found)
+
+
+class Outline(HTMLParser):
+    """The tags of a page in order, and whether each was closed by its own."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.wrong: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def text_of(page: str) -> str:
+    body = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body.replace("<wbr>", "")))
+
+
+def test_the_page_is_well_formed_and_needs_no_network(page: str) -> None:
+    outline = Outline(page)
+    assert (outline.open, outline.wrong) == ([], [])
+    links = {value for _, name, value in outline.attributes if name in {"href", "src", "action"}}
+    assert links <= {"data:,", "#failures"}
+    outside = re.findall(r"(?:https?:)?//[\w.]+|@import|url\(", page)
+    assert set(outside) <= {"http://www.w3.org"}  # the name of SVG, which nobody fetches
+
+
+def test_the_answer_stands_at_the_top_with_its_evidence(page: str) -> None:
+    text = text_of(page)
+    assert text.index("Which defense should I take?") < text.index("Accuracy under each attack")
+    card = text[text.index("2 of 20 clients hostile") :][:400]
+    assert "Take median" in card
+    assert "81.0 % ± 2.5" in card  # 80, 81, 82: 4.303 / √3 points
+    assert "sign_flip" in card
+    assert "Lost without attack 0.0 ± 0.0 points" in card
+    assert "f assumed 4" in card
+
+
+def test_a_wrong_assumption_is_marked(page: str) -> None:
+    assert '<span class="differ">f assumed 4</span>' in page
+    assert page.count('class="differ"') == 1  # of the two conditions, the one with 2 hostile
+
+
+def test_failed_runs_are_listed_with_their_errors_and_left_out(page: str) -> None:
+    text = text_of(page)
+    assert "4 runs failed and are in no figure below" in text
+    assert "2 runs not done yet" in text
+    assert "ValueError: &lt;b&gt;no&lt;/b&gt; such thing" in page
+    assert "<b>no</b>" not in page
+    assert "2 failed, 1 not run" in text
+
+
+def test_every_cell_opens_its_own_curves(page: str) -> None:
+    (told,) = re.findall(r'<script type="application/json" id="curves">(.*?)</script>', page)
+    curves = json.loads(told)
+    cells = set(re.findall(r'data-cell="([^"]*)"', page))
+    assert cells == set(curves)
+    # Condition 0, median, sign_flip: two splits, three seeds, two evaluations.
+    lines = curves["0-1-1"]
+    assert [line["split"] for line in lines] == ["iid", "shards"]
+    assert lines[0]["seeds"][1] == [[1, 0.82], [2, 0.81]]
+
+
+def test_attack_success_stands_beside_its_floor(page: str) -> None:
+    text = text_of(page[page.index("Backdoors") :])
+    assert text.count("33.0 ± 0.0 floor 2.0") >= len(GRID["defense"])
+
+
+def test_a_page_without_enough_runs_says_so() -> None:
+    text = text_of(report(results({"defense": ["mean"]}, lambda _: None)))
+    assert "The grid is not far enough for an answer." in text
+    assert "1 run not done yet" in text
+
+
+def test_a_text_of_the_grid_cannot_leave_its_place() -> None:
+    evil = '</script><script>alert("1")</script>'
+    tables = {"defense": ["mean"], "split": [{"name": evil, "partition": "iid"}]}
+    page = report(results(tables, lambda scenario: record(scenario, 0.9)))
+    assert "alert(" in page
+    assert evil not in page
+    outline = Outline(page)
+    assert (outline.open, outline.wrong) == ([], [])
+
+
+@pytest.mark.parametrize("low_is_bad", [True, False])
+def test_letters_can_be_read_on_every_color(*, low_is_bad: bool) -> None:
+    def luminance(color: str) -> float:
+        digits = color[1:] if len(color) == 7 else "".join(2 * digit for digit in color[1:])
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        red, green, blue = (
+            p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for step in range(101):
+        back, letters = shade(step / 100, 0.0, low_is_bad=low_is_bad)
+        bright, dark = sorted((luminance(back), luminance(letters)), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def test_differences_carry_a_sign_only_where_they_have_one() -> None:
+    texts = [points(Estimate(value, None, 1)) for value in (0.012, -0.012, 0.0004, -0.0004)]
+    assert texts == ["+1.2", "−1.2", "0.0", "0.0"]
+
+
+def test_the_tables_have_a_row_per_run(found: tuple[Result, ...], tmp_path: Path) -> None:
+    write_table(found, tmp_path)
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(found)
+    by_status = {
+        status: [row for row in rows if row["status"] == status]
+        for status in ("done", "failed", "not run")
+    }
+    assert [len(members) for members in by_status.values()] == [len(found) - 6, 4, 2]
+    done = by_status["done"][0]
+    assert (done["final"], done["seed"], done["partition"]) == ("0.95", "0", "iid")
+    assert by_status["failed"][0]["error"] == "ValueError: <b>no</b> such thing"
+    assert by_status["failed"][0]["final"] == ""
+    table = pyarrow.parquet.read_table(tmp_path / "results.parquet")
+    assert table.column_names == list(rows[0])
+    assert table["final"].to_pylist()[0] == pytest.approx(0.95)
+
+
+def test_every_figure_is_a_png_and_a_pdf(found: tuple[Result, ...], tmp_path: Path) -> None:
+    write_figures(summarize([item for item in found if item.run.scenario.attackers != 2]), tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    stems = {name.rpartition(".")[0] for name in names}
+    assert names == sorted(f"{stem}.{kind}" for stem in stems for kind in ("pdf", "png"))
+    ending = "f4-assumed4-n20"
+    assert stems == {
+        f"accuracy-worst-over-splits-{ending}",
+        f"accuracy-mean-over-splits-{ending}",
+        f"attack-success-worst-over-splits-{ending}",
+        f"detection-mean-over-splits-{ending}",
+        f"curves-{ending}",
+        "cost-and-loss",
+    }
+    assert all((tmp_path / name).read_bytes()[:4] in {b"\x89PNG", b"%PDF"} for name in names)
