@@ -129,7 +129,7 @@ def attack_success(predictions: NDArray[np.int64], labels: NDArray[np.int64], ta
     if not others.any():
         msg = (
             f"attack success needs samples of another class than the target {target}; "
-            f"got {len(labels)} samples, all of it."
+            f"got {len(labels)} samples, none of them of another."
         )
         raise ConfigurationError(msg)
     return float(np.mean(predictions[others] == target))

@@ -6,6 +6,7 @@ The attacks that need one share it here, and torch with it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,46 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.client.datasets import Dataset
+
+
+_TABLE = 2
+"""Dimensions of ``(samples, features)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """How far samples may be moved, and to which values at most.
+
+    Attributes
+    ----------
+    radius
+        How far each value may move (the maximum norm).
+    low, high
+        The least and the greatest value that the data hold. All three are one number for
+        images and one per column for tables.
+
+    """
+
+    radius: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+
+    @classmethod
+    def of(cls, features: NDArray[np.float32], epsilon: float) -> Budget:
+        """Allow the share ``epsilon`` of the range of the data, and no value outside it.
+
+        >>> Budget.of(np.array([[0.0, 0.0], [1.0, 10.0]], np.float32), 0.5).radius
+        tensor([0.5000, 5.0000])
+        """
+        axes = 0 if features.ndim == _TABLE else None
+        low, high = features.min(axis=axes), features.max(axis=axes)
+        return cls(*map(torch.tensor, (epsilon * (high - low), low, high)))
+
+    def clip(self, moved: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+        """Return the samples that are nearest to ``moved`` and within the budget of ``start``."""
+        least = torch.maximum(start - self.radius, self.low)
+        greatest = torch.minimum(start + self.radius, self.high)
+        return torch.minimum(torch.maximum(moved, least), greatest)
 
 
 def train_surrogate(dataset: Dataset, rng: np.random.Generator, *, epochs: int) -> torch.nn.Module:
@@ -43,7 +84,7 @@ def train_surrogate(dataset: Dataset, rng: np.random.Generator, *, epochs: int) 
 
 
 def make_hard(
-    model: torch.nn.Module, dataset: Dataset, *, radius: float, steps: int
+    model: torch.nn.Module, dataset: Dataset, budget: Budget, *, steps: int
 ) -> NDArray[np.float32]:
     """Perturb samples until the model no longer sees their class in them.
 
@@ -56,16 +97,15 @@ def make_hard(
         Maps samples to logits.
     dataset
         The samples with their labels.
-    radius
-        How far each value may move (the maximum norm).
+    budget
+        How far they may move.
     steps
         How many steps to take.
 
     Returns
     -------
     NDArray
-        The perturbed samples, within ``radius`` of the originals and within the least and the
-        greatest of their values.
+        The perturbed samples.
 
     Notes
     -----
@@ -74,15 +114,13 @@ def make_hard(
 
     """
     start, labels = torch.tensor(dataset.features), torch.from_numpy(dataset.labels)
-    low, high = start.min(), start.max()
-    least, greatest = (start - radius).clamp(low, high), (start + radius).clamp(low, high)
     current = start
     for _ in range(steps):
         current = current.detach().requires_grad_()
         loss = cross_entropy(model(current), labels)
         (slope,) = torch.autograd.grad(loss, current)
-        moved = current.detach() + 2.5 * radius / steps * slope.sign()
-        current = torch.minimum(torch.maximum(moved, least), greatest)
+        moved = current.detach() + 2.5 / steps * budget.radius * slope.sign()
+        current = budget.clip(moved, start)
     result: NDArray[np.float32] = current.detach().numpy()
     return result
 
@@ -91,8 +129,8 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
     model: torch.nn.Module,
     dataset: Dataset,
     wanted: Dataset,
+    budget: Budget,
     *,
-    radius: float,
     steps: int,
     restarts: int,
     rng: np.random.Generator,
@@ -110,8 +148,8 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
         The samples to perturb, with the labels that they keep.
     wanted
         The samples to imitate, with the labels that the model shall learn for them.
-    radius
-        How far each value may move (the maximum norm).
+    budget
+        How far the samples may move.
     steps, restarts
         Of the descent, and how often it starts anew.
     rng
@@ -120,9 +158,8 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
     Returns
     -------
     tuple
-        The perturbed samples with the lowest loss found, within ``radius`` of the originals
-        and within the least and the greatest of their values; and, for each restart, that loss,
-        with the loss of the samples as they were in front.
+        The perturbed samples with the lowest loss found; and the loss of the samples as they
+        were, followed by the lowest loss of each restart.
 
     Notes
     -----
@@ -130,7 +167,6 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
 
     """
     start, labels = torch.tensor(dataset.features), torch.from_numpy(dataset.labels)
-    low, high = start.min(), start.max()
     goal = _slope(model, torch.tensor(wanted.features), torch.from_numpy(wanted.labels)).detach()
 
     def mismatch(samples: torch.Tensor) -> torch.Tensor:
@@ -139,11 +175,11 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
     best, losses = start, [float(mismatch(start).detach())]
     lowest = losses[0]
     for _ in range(restarts):
-        shift = torch.from_numpy(rng.uniform(-radius, radius, start.shape).astype(np.float32))
-        descent = torch.optim.Adam([shift.requires_grad_()], lr=radius / 10)
+        shift = torch.from_numpy(rng.uniform(-1, 1, start.shape).astype(np.float32))
+        descent = torch.optim.Adam([shift.requires_grad_()], lr=0.1)  # in units of the radius
         losses.append(math.inf)
         for _ in range(steps):
-            samples = (start + shift).clamp(low, high)
+            samples = budget.clip(start + budget.radius * shift, start)
             loss = mismatch(samples)
             losses[-1] = min(losses[-1], loss.item())
             if loss.item() < lowest:
@@ -151,7 +187,7 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
             shift.grad = torch.autograd.grad(loss, shift)[0].sign()
             descent.step()
             with torch.no_grad():
-                shift.clamp_(-radius, radius)
+                shift.clamp_(-1, 1)
     return best.numpy(), losses
 
 

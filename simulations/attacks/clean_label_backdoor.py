@@ -100,6 +100,7 @@ class CleanLabelBackdoor:
         """Return the data with some images of the target class perturbed and stamped."""
         # Torch takes a second, and a list of the attacks needs none.
         from quickthorn.simulations.surrogate import (  # noqa: PLC0415 - above
+            Budget,
             make_hard,
             train_surrogate,
         )
@@ -112,8 +113,8 @@ class CleanLabelBackdoor:
             return dataset
         where = chosen(candidates, self.share, rng)
         surrogate = train_surrogate(dataset, rng, epochs=self.epochs)
-        radius = self.epsilon * float(np.ptp(dataset.features))
-        hard = make_hard(surrogate, dataset.take(where), radius=radius, steps=self.steps)
+        budget = Budget.of(dataset.features, self.epsilon)
+        hard = make_hard(surrogate, dataset.take(where), budget, steps=self.steps)
         level = level_of(dataset.features, self.value)
         return replaced(dataset, where, features=stamp(hard, self._square(hard), level))
 

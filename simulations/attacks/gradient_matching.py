@@ -40,7 +40,8 @@ class GradientMatching:
     share
         How many of the member's samples of the target class are perturbed; above 0, at most 1.
     epsilon
-        How far a value may move, as a share of the range of the values.
+        How far a value may move, as a share of the range of the values; of its column, where
+        the data are a table.
     steps, restarts
         Of the descent on 1 - cos(gradient of the samples, gradient of the chosen one), and how
         often it starts anew; the best end is taken.
@@ -139,6 +140,7 @@ class AimedMatching:
         """Return the data with some samples of the target class perturbed."""
         # Torch takes a second, and a list of the attacks needs none.
         from quickthorn.simulations.surrogate import (  # noqa: PLC0415 - above
+            Budget,
             match_gradient,
             train_surrogate,
         )
@@ -154,7 +156,7 @@ class AimedMatching:
             surrogate,
             dataset.take(where),
             wanted,
-            radius=self.settings.epsilon * float(np.ptp(dataset.features)),
+            Budget.of(dataset.features, self.settings.epsilon),
             steps=self.settings.steps,
             restarts=self.settings.restarts,
             rng=rng,

@@ -57,8 +57,8 @@ class TabularBackdoor:
 
     target: int = 1
     columns: str | int = "4 14 19"
-    value: float = 1.5
-    share: float = 0.3
+    value: float = 2.5
+    share: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse a share out of range and columns that are no numbers."""
