@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.strategies.kernels import order
 from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.rows import LARGEST
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
-
-# Below this many elements loading the compiled form costs more than it saves.
-_SMALL = 1 << 18
 
 
 def nearest_mean(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
@@ -28,7 +26,8 @@ def nearest_mean(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
     Parameters
     ----------
     values
-        (n, d) float32 or float64, finite.
+        (n, d) float32 or float64, finite; an array, in memory or mapped, or anything that
+        gives columns of some rows as one.
     rows
         Which rows take part, in any order.
     count
@@ -42,20 +41,20 @@ def nearest_mean(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
 
     """
     d = values.shape[1]
-    result = np.empty(d, values.dtype)
-    form = window_mean
-    if len(rows) * d >= _SMALL:
-        # Imported on use: numba takes half a second, which small matrices do not win back.
-        from quickthorn.strategies.kernels.windows import compiled_mean  # noqa: PLC0415 - above
+    if len(rows) * d < order.SMALL or len(rows) > order.MANY_ROWS:
+        result = np.empty(d, values.dtype)
+        for block in column_blocks(len(rows), d):
+            result[block] = window_mean(np.sort(values[rows, block], axis=0), count)
+        return result
+    # Imported on use: LLVM takes a moment, which small matrices do not win back.
+    from quickthorn.strategies.kernels.sorting import network_nearest  # noqa: PLC0415 - above
 
-        form = compiled_mean
-    for block in column_blocks(len(rows), d):
-        ordered = np.sort(values[rows, block], axis=0)
-        # Sums near the largest number need the care of the plain form.
-        peak = max(-float(ordered[0].min()), float(ordered[-1].max()))
-        moderate = peak < LARGEST / (2 * len(rows))
-        result[block] = (form if moderate else window_mean)(ordered, count)
-    return result
+    means = network_nearest(values, rows, count)
+
+    def careful(block: slice) -> NDArray[np.float64]:
+        return window_mean(np.sort(values[rows, block], axis=0), count)
+
+    return order.mend(means, len(rows), careful)
 
 
 def window_mean(ordered: Array, count: int) -> NDArray[np.float64]:

@@ -8,16 +8,19 @@ import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.rows import sum_rows
-from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
 # Below this many elements loading the compiled form costs more than numpy's sort, and above
 # this many rows its comparators, which grow as n log² n, do.
-_SMALL = 1 << 18
-_MANY_ROWS = 2048
+SMALL = 1 << 18
+MANY_ROWS = 4096
 
 
 def middle_mean(values: Rows, trim: int) -> Array:
@@ -26,7 +29,8 @@ def middle_mean(values: Rows, trim: int) -> Array:
     Parameters
     ----------
     values
-        (n, d) float32 or float64, finite.
+        (n, d) float32 or float64, finite; an array, in memory or mapped, or anything that
+        gives columns as one.
     trim
         How many to drop at each end; 2 * trim < n. With (n - 1) // 2 this is the median
         (for even n the mean of the two middle values).
@@ -40,21 +44,13 @@ def middle_mean(values: Rows, trim: int) -> Array:
 
     """
     n, d = values.shape
-    if n * d < _SMALL or n > _MANY_ROWS:
+    if n * d < SMALL or n > MANY_ROWS:
         return sorted_mean(values, trim)
-    # Imported on use: numba takes half a second, which small matrices do not win back.
+    # Imported on use: LLVM takes a moment, which small matrices do not win back.
     from quickthorn.strategies.kernels.sorting import network_mean  # noqa: PLC0415 - above
 
-    if isinstance(values, np.ndarray):
-        means = network_mean(values, trim)
-    else:
-        blocks = list(column_blocks(n, d))
-        means = np.concatenate(each(lambda block: network_mean(values[:, block], trim), blocks))
-    if values.dtype == np.float64:
-        huge = ~np.isfinite(means)
-        if huge.any():
-            means[huge] = sorted_mean(values[:, huge], trim)
-    return means
+    means = network_mean(values, trim)
+    return mend(means, n, lambda block: _block_mean(values[:, block], trim))
 
 
 def sorted_mean(values: Rows, trim: int) -> Array:
@@ -62,12 +58,40 @@ def sorted_mean(values: Rows, trim: int) -> Array:
     n, d = values.shape
     result = np.empty(d, values.dtype)
     for block in column_blocks(n, d):
-        ordered = np.sort(values[:, block], axis=0)
-        result[block] = _stable_mean(ordered[trim : n - trim])
+        result[block] = _block_mean(values[:, block], trim)
     return result
 
 
-def _stable_mean(ordered: Array) -> Array:
+def mend(means: Array, rows: int, careful: Callable[[slice], NDArray[np.float64]]) -> Array:
+    """Replace means whose float64 sums overflowed, which compiled forms leave not finite.
+
+    Parameters
+    ----------
+    means
+        (d,) as they are now; changed in place.
+    rows
+        How many rows a block of columns has.
+    careful
+        Gives the means of a block of columns, the same bits where nothing overflowed.
+
+    Returns
+    -------
+    Array
+        ``means``.
+
+    """
+    if means.dtype == np.float64:
+        for block in column_blocks(rows, len(means)):
+            if not np.isfinite(means[block]).all():
+                means[block] = careful(block)
+    return means
+
+
+def _block_mean(block: Array, trim: int) -> NDArray[np.float64]:
+    return _stable_mean(np.sort(block, axis=0)[trim : len(block) - trim])
+
+
+def _stable_mean(ordered: Array) -> NDArray[np.float64]:
     """Average the rows of (m, b) sorted columns in float64, row by row, without overflow."""
     mean = sum_rows(ordered) / len(ordered)
     huge = ~np.isfinite(mean)

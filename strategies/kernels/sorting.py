@@ -1,42 +1,43 @@
-"""Compiled order statistics: a sorting network over blocks of columns that stay in the cache.
+"""Compiled order statistics: columns sorted in registers and cache, spread over threads.
 
-Every comparator is one minimum and one maximum over vectors of neighboring columns: no branch
-depends on the data. Compiled by numba on first use and kept on disk, so that later processes
-load it. ``order.middle_mean`` chooses between this and its twin in numpy, which has the same bits.
+``order.middle_mean`` and ``nearest.nearest_mean`` choose between these and their twins in
+numpy, which have the same bits.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
-from quickthorn.strategies.kernels.network import comparators
-from quickthorn.strategies.kernels.threads import thread_count
+from quickthorn.strategies.kernels.columns import VECTOR, Columns
+from quickthorn.strategies.kernels.native import load
+from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
-# Columns in a block, and in one instruction of the intermediate language, which LLVM cuts to
-# the machine's vectors: 100 rows of float32 take 25 KiB, the first-level cache of a core.
-_LANES = 64
-# A thread with fewer columns than this costs more than it brings.
-_COLUMNS_PER_THREAD = 1 << 15
+# Elements that a thread takes at a time: more threads than cores that are free do no harm.
+_PART = 1 << 20
+# The same where the columns are made, or copied, when they are asked for.
+_BLOCK = 1 << 18
 
 
-def network_mean(values: Array, trim: int) -> Array:
+def network_mean(values: Rows, trim: int) -> Array:
     """Return per column the mean of all but ``trim`` values at each end.
 
     Parameters
     ----------
     values
-        (n, d) float32 or float64, finite, in any memory layout.
+        (n, d) float32 or float64, finite, in any memory layout, or anything that gives
+        ``values[rows, columns]`` as such an array.
     trim
         How many to leave out at each end; 2 * trim < n.
 
@@ -47,76 +48,102 @@ def network_mean(values: Array, trim: int) -> Array:
         overflows, infinite); the same bits for any number of threads.
 
     """
-    n, d = values.shape
-    network = comparators(n, trim, n - trim)
+    n = len(values)
+    columns = Columns(n, trim, n - trim, values.dtype.itemsize)
+    return _average(columns, values, None)
+
+
+def network_nearest(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
+    """Return per column of the given rows the mean of the ``count`` values nearest to the median.
+
+    Parameters
+    ----------
+    values
+        As for ``network_mean``.
+    rows
+        Which rows take part.
+    count
+        How many values to average, from 1 to len(rows).
+
+    Returns
+    -------
+    Array
+        (d,) of the dtype of ``values``; NaN in a column with values so large that float64
+        sums of them may overflow.
+
+    """
+    columns = Columns(len(rows), 0, len(rows), values.dtype.itemsize, count)
+    return _average(columns, values, rows)
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """A compiled kernel with its table."""
+
+    columns: Columns
+    call: Callable[..., None]
+    table: NDArray[np.int32]
+
+
+@lru_cache(maxsize=256)
+def _kernel(columns: Columns) -> _Kernel:
+    return _Kernel(columns, load(columns.text), columns.table)
+
+
+def _average(columns: Columns, values: Rows, rows: NDArray[np.intp] | None) -> Array:
+    """Run a kernel over all columns of all or some rows, part by part."""
+    d = values.shape[1]
+    kernel = _kernel(columns)
     means = np.empty(d, values.dtype)
-    threads = max(1, min(thread_count(), d // _COLUMNS_PER_THREAD))
-    edges = [d * part // threads for part in range(threads + 1)]
-    if threads == 1:
-        _average_middle(values, network, trim, 0, d, means)
-        return means
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [
-            pool.submit(_average_middle, values, network, trim, start, stop, means)
-            for start, stop in pairwise(edges)
-        ]
-        for job in jobs:
-            job.result()
+    size = (_PART if _in_place(values) else _BLOCK) // columns.n
+    width = max(1, size // columns.width) * columns.width
+    parts = [slice(start, min(start + width, d)) for start in range(0, d, width)]
+    each(partial(_run_part, kernel, values, rows, means), parts)
     return means
 
 
-@intrinsic
-def _exchange(_typing: Any, rows: Any, _low: Any, _high: Any) -> Any:  # noqa: ANN401 - numba's types
-    """Leave the minima of two rows of _LANES elements in row ``_low``, the maxima in ``_high``.
-
-    Written in LLVM's vector form, because its vectorizer cannot know that two rows of one
-    array do not overlap, and falls back to one element at a time.
-    """
-    signature = types.void(rows, types.intp, types.intp)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - as above
-        kind = signature.args[0]
-        data = make_array(kind)(context, builder, value=arguments[0]).data  # type: ignore[no-untyped-call]  # numba's
-        vector = ir.VectorType(context.get_data_type(kind.dtype), _LANES)
-        bytes_each = kind.dtype.bitwidth // 8
-        places = [
-            builder.bitcast(
-                builder.gep(data, [builder.mul(row, ir.Constant(row.type, _LANES))]),
-                ir.PointerType(vector),
-            )
-            for row in arguments[1:]
-        ]
-        left, right = (builder.load(place, align=bytes_each) for place in places)
-        ordered = builder.fcmp_ordered("<", left, right)
-        builder.store(builder.select(ordered, left, right), places[0], align=bytes_each)
-        builder.store(builder.select(ordered, right, left), places[1], align=bytes_each)
-        return context.get_dummy_value()
-
-    return signature, generate
+def _run_part(
+    kernel: _Kernel, values: Rows, rows: NDArray[np.intp] | None, means: Array, part: slice
+) -> None:
+    """Average some columns: where they are if they can be read there, else in a copy."""
+    if not _in_place(values):
+        block = values[:, part] if rows is None else values[rows, part]
+        part, means, rows = slice(0, block.shape[1]), means[part], None
+        values = block if _in_place(block) else np.ascontiguousarray(block)
+    _run_tiles(kernel, values, rows, means, part)  # type: ignore[arg-type]  # an array by now
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _average_middle(  # noqa: PLR0913, PLR0917 - a compiled loop takes its arguments by position
-    values: Any,  # noqa: ANN401 - numba's types
-    network: Any,  # noqa: ANN401 - as above
-    trim: int,
-    start: int,
-    stop: int,
-    means: Any,  # noqa: ANN401 - as above
-) -> None:  # pragma: no cover - compiled
-    n = len(values)
-    block = np.zeros((n, _LANES), values.dtype)
-    sums = np.zeros(_LANES)
-    for first in range(start, stop, _LANES):
-        here = min(_LANES, stop - first)
-        for row in range(n):
-            for column in range(here):
-                block[row, column] = values[row, first + column]
-        for pair in range(len(network)):
-            _exchange(block, network[pair, 0], network[pair, 1])  # type: ignore[call-arg]  # numba adds the first
-        sums[:] = 0.0
-        for row in range(trim, n - trim):
-            for column in range(_LANES):
-                sums[column] += block[row, column]
-        for column in range(here):
-            means[first + column] = sums[column] / (n - 2 * trim)
+def _in_place(values: Rows) -> bool:
+    """Return whether machine code can read the rows where they are."""
+    if not isinstance(values, np.ndarray):
+        return False
+    return bool(values.flags.aligned and values.strides[1] == values.itemsize)
+
+
+def _run_tiles(
+    kernel: _Kernel, values: Array, rows: NDArray[np.intp] | None, means: Array, part: slice
+) -> None:
+    """Run the kernel on the whole tiles of a part, and on a copy of the columns left over."""
+    width = kernel.columns.width
+    which = np.arange(len(values)) if rows is None else rows
+    last = part.stop - (part.stop - part.start) % width
+    if last > part.start:
+        places = values.ctypes.data + which * values.strides[0]
+        _call(kernel, places, (part.start, last), means)
+    if last < part.stop:
+        rest = np.zeros((len(which), width), values.dtype)
+        rest[:, : part.stop - last] = values[which, last : part.stop]
+        places = rest.ctypes.data + np.arange(len(which)) * rest.strides[0]
+        result = np.empty(width, values.dtype)
+        _call(kernel, places, (0, width), result)
+        means[last : part.stop] = result[: part.stop - last]
+
+
+def _call(kernel: _Kernel, places: NDArray[np.intp], tiles: tuple[int, int], means: Array) -> None:
+    """Run the machine code; everything that it touches is held here until it is done."""
+    columns = kernel.columns
+    pointers = np.full(columns.padded, places[-1], np.int64)
+    pointers[: len(places)] = places
+    room = np.full(columns.padded * columns.width + columns.lanes, np.inf, means.dtype)
+    aligned = room.ctypes.data + -room.ctypes.data % VECTOR
+    kernel.call(pointers.ctypes.data, *tiles, means.ctypes.data, aligned, kernel.table.ctypes.data)

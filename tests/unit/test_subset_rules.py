@@ -16,9 +16,7 @@ from quickthorn.strategies.aggregators.geometric_median import geometric_median
 from quickthorn.strategies.aggregators.mda import mda, smallest_diameter
 from quickthorn.strategies.aggregators.smea import smea
 from quickthorn.strategies.errors import ConfigurationError
-from quickthorn.strategies.kernels import nearest
 from quickthorn.strategies.kernels.pairwise import central_gram, squared_distances
-from quickthorn.strategies.kernels.windows import compiled_mean
 from tests.naive.subsets import bulyan_picks as naive_picks
 
 if TYPE_CHECKING:
@@ -120,28 +118,6 @@ def test_bulyan_picks_what_its_definition_picks_in_that_order(byzantine: int) ->
 
 
 # The window around the median -----------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "count"), [(1, 1), (2, 2), (7, 3), (12, 8), (33, 20), (100, 80)])
-def test_the_compiled_window_has_the_bits_of_the_plain_one(
-    n: int, count: int, dtype: type[np.floating]
-) -> None:
-    rng = np.random.default_rng(n)
-    for rows in (rng.normal(size=(n, 999)), rng.integers(-2, 3, (n, 999)), np.zeros((n, 3))):
-        ordered = np.sort(rows.astype(dtype), axis=0)
-        np.testing.assert_array_equal(
-            nearest.window_mean(ordered, count), compiled_mean(ordered, count)
-        )
-
-
-def test_a_large_matrix_takes_the_compiled_form_and_huge_columns_the_plain_one() -> None:
-    rows = np.random.default_rng(0).normal(size=(9, 40_000))
-    rows[:, 7] = np.linspace(1.0, 1.7, 9) * 1e308
-    whole = nearest.nearest_mean(rows, np.arange(9), 5)
-    part = nearest.nearest_mean(rows[:, :20], np.arange(9), 5)
-    np.testing.assert_array_equal(whole[:20], part)
-    assert whole[7] == pytest.approx(1.35e308)
 
 
 # The geometric median -------------------------------------------------------------------
