@@ -14,6 +14,7 @@ from quickthorn.client.optimizers import Sgd
 from quickthorn.client.partition import outsiders, partition
 from quickthorn.client.root import ROOT_SAMPLES, draw_root
 from quickthorn.client.training import derive_seed, fit
+from quickthorn.server.judgement import Expectation
 from quickthorn.server.references import resolve
 from quickthorn.server.root import own_update
 from quickthorn.simulations.attacks.attack import build_attack
@@ -153,6 +154,7 @@ class Members:
             model=weights,
             previous=np.zeros_like(weights) if self._before is None else weights - self._before,
             round=number,
+            longest=Expectation.of(self.layout, weights).max_update_norm,
             state=self._attack_state,
             cohort=len(chosen),
             clients=ids[: len(seen)],

@@ -13,7 +13,8 @@ def optimal_alie(view: UpdateView, *, evaluations: int = 20, step: float = 10.0)
         x = m_H + τ σ_H,   τ ≈ argmax_{τ ≥ 0} ‖A(H, x, …, x) − m_H‖
 
     The defense is asked ``evaluations`` times: τ grows from 0 by steps that double while it
-    gets worse, then closes in by steps that shrink by 0.8. Where every rule of the defense
+    gets worse, then closes in by steps that shrink by 0.8. A row that the server would not
+    admit, for its length, is never sent. Where every rule of the defense
     follows from inner products, a question costs O(n³) at most and does not depend on d;
     before the first, the updates are read once. A coordinate-wise rule (``median``,
     ``trimmed_mean``, ``bulyan``, …) is asked with whole rows, O(n d) and more each.

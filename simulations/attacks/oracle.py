@@ -17,6 +17,7 @@ import numpy as np
 from quickthorn.simulations.attacks.honest import Vector, copies, dots, mean_of
 from quickthorn.strategies.errors import ConfigurationError, QuickthornError
 from quickthorn.strategies.kernels.pairwise import gram
+from quickthorn.strategies.kernels.rows import LARGEST
 from quickthorn.strategies.updates import UpdateMatrix
 
 if TYPE_CHECKING:
@@ -99,10 +100,12 @@ class Oracle:
 def damage_along(view: UpdateView, direction: Vector) -> Callable[[float], float]:
     """Return τ ↦ ‖A(honest and k times m_H + τ p) − m_H‖.
 
+    It is 0 where the row is longer than the server admits: the defense never sees it.
+
     Parameters
     ----------
     view
-        ``honest`` (h, d) and ``defense``.
+        ``honest`` (h, d), ``defense`` and ``longest``.
     direction
         p, (d,).
 
@@ -123,8 +126,8 @@ def _by_rows(view: UpdateView, direction: Vector) -> Callable[[float], float]:
 
     def damage(tau: float) -> float:
         values[h:] = copies(mean + tau * direction, view)
-        if not np.isfinite(values[h:]).all():  # beyond the dtype: refused by any server
-            return np.inf
+        if _refused(view, values[h]):
+            return 0.0
         return float(np.linalg.norm(ask(values) - mean))
 
     return damage
@@ -147,9 +150,17 @@ def _within_span(view: UpdateView, oracle: Oracle, vectors: Vector) -> Callable[
 
     def damage(tau: float) -> float:
         values[h:] = mean + tau * direction
+        if _refused(view, values[h]):
+            return 0.0
         return float(np.linalg.norm(ask(values) - mean))
 
     return damage
+
+
+def _refused(view: UpdateView, row: NDArray[Any]) -> bool:
+    """Return whether the server refuses a row: for its length, or as it is not finite."""
+    length = float(np.linalg.norm(row.astype(np.float64)))
+    return not length <= min(view.longest, LARGEST)
 
 
 def _updates_in(value: object, columns: int) -> list[Vector]:

@@ -8,6 +8,7 @@ Who is hostile is decided by whoever runs the simulation, never by an attack.
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -65,6 +66,8 @@ class UpdateView:
         Counted from 1.
     state
         What the attack returned in its last round; None in its first.
+    longest
+        The largest norm of an update that the server admits, whatever the defense.
     cohort
         n, how many clients send in this round; h + k unless it is given.
     clients
@@ -92,6 +95,7 @@ class UpdateView:
     previous: Rows = field(default_factory=_nothing)
     round: int = 1
     state: Any = None
+    longest: float = math.inf
     cohort: int = 0
     clients: tuple[str, ...] = ()
 

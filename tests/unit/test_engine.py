@@ -353,3 +353,10 @@ def test_a_model_of_ones_own_may_have_buffers_and_dropout(
         run(model="own_models:no_model")
     with pytest.raises(ConfigurationError, match="cannot import 'own_models:wyde'"):
         run(model="own_models:wyde")
+
+
+def test_an_attack_that_knows_the_defense_is_admitted_and_does_harm() -> None:
+    """Its row could be of any length against a mean, but one that is too long is refused."""
+    record = run(attackers=2, attack="optimal_ipm")
+    assert all(counts == {"ok": 3} for counts in record.verdicts.values())
+    assert record.final < run().final - 0.1

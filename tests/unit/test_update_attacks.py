@@ -432,6 +432,19 @@ def test_what_the_dtype_cannot_hold_is_not_asked() -> None:
     assert rows.max() < -1e37
 
 
+@pytest.mark.parametrize("text", ["mean", "median"])  # in the span, and by whole rows
+@pytest.mark.parametrize("name", ["optimal_alie", "optimal_ipm"])
+def test_no_row_is_longer_than_the_server_admits(name: str, text: str) -> None:
+    own, honest, _ = cohort(2, 9, 60)
+    oracle = Oracle(build(text, byzantine=2 if text == "median" else 0))
+    free, bound = (
+        np.linalg.norm(forge(name, UpdateView(own=own, honest=honest, defense=oracle, longest=c)))
+        for c in (np.inf, 50.0)
+    )
+    assert bound <= 50.0 * np.sqrt(2) * (1 + 1e-6)
+    assert text == "median" or free > 1e4 > bound > 10.0
+
+
 # --- boosts, bounds and copies ---
 
 
