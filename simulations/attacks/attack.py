@@ -174,14 +174,14 @@ did you mean 'sign_flip'? Known: ...
 
 def _shown(spec: AttackSpec, view: UpdateView) -> UpdateView:
     """Return the view with no more in it than the attack knows."""
-    level = KNOWLEDGE.index(spec.knows)
-    if level >= 1 and not len(view.honest):
+    sees_honest, sees_defense = spec.knows != "own data", spec.knows == "the defense"
+    if sees_honest and not len(view.honest):
         msg = f"{spec.name} works from honest updates; got none. Leave an honest client."
         raise ConfigurationError(msg)
-    if level >= 2 and view.defense is None:  # noqa: PLR2004 - the place in KNOWLEDGE
+    if sees_defense and view.defense is None:
         msg = f"{spec.name} works from the defense's answers; the view has no defense."
         raise ConfigurationError(msg)
-    hidden: dict[str, Any] = {"defense": None} if level < KNOWLEDGE.index("the defense") else {}
-    if level < KNOWLEDGE.index("all honest updates"):
+    hidden: dict[str, Any] = {} if sees_defense else {"defense": None}
+    if not sees_honest:
         hidden |= {"honest": view.honest[:0], "clients": ()}
     return replace(view, **hidden)
