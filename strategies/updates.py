@@ -13,6 +13,7 @@ import numpy as np
 
 from quickthorn.strategies.errors import UpdateError
 from quickthorn.strategies.kernels.mapped import release
+from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -377,14 +378,17 @@ def check_values(values: object) -> None:
 
 def _rows_not_finite(values: Array) -> list[int]:
     """Return which rows hold NaN or infinity."""
-    bad: list[int] = []
-    together = max(1, _CHECKED_TOGETHER // values.shape[1])
-    for start in range(0, len(values), together):
-        rows = values[start : start + together]
+
+    def work(some: slice) -> list[int]:
+        rows = values[some]
         # NaN and infinity survive in a sum, which needs no memory; finite rows may overflow it.
         with np.errstate(over="ignore", invalid="ignore"):
             suspect = not np.isfinite(rows.sum())
-        if suspect:
-            bad += [start + index for index, row in enumerate(rows) if not np.isfinite(row).all()]
+        bad = [i for i, row in enumerate(rows) if suspect and not np.isfinite(row).all()]
         release(rows)
-    return bad
+        return [some.start + row for row in bad]
+
+    together = max(1, _CHECKED_TOGETHER // values.shape[1])
+    starts = range(0, len(values), together)
+    found = each(work, [slice(start, start + together) for start in starts])
+    return [row for bad in found for row in bad]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Elements that are looked at at a time: fixed, so that the scores do not depend on a setting.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 
 
 def dnc(  # noqa: PLR0913 - the paper's parameters

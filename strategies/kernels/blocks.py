@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 # Elements in one block: 2 MiB in float64, about the second-level cache of a server core.
 BLOCK_ELEMENTS = 1 << 18
 
+# Below this many elements loading a compiled kernel, half a second, costs more than it saves.
+SMALL = 1 << 18
+
 
 def column_blocks(rows: int, columns: int, elements: int | None = None) -> Iterator[slice]:
     """Yield slices that cover ``columns``, in order; one block holds about ``elements``.

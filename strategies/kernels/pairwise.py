@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.blocks import SMALL, column_blocks
 from quickthorn.strategies.kernels.rows import MODERATE, row_peaks
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ def gram(values: Rows, exponent: int = 0) -> NDArray[np.float64]:
     A row so large that its square overflows yields infinities in its own entries only.
     """
     n, d = values.shape
+    if n * d >= SMALL and not exponent:
+        from quickthorn.strategies.kernels.products import compiled_gram  # noqa: PLC0415 - SMALL
+
+        return compiled_gram(values)
     products = np.zeros((n, n))
     with np.errstate(over="ignore", invalid="ignore"):
         for block in column_blocks(n, d):

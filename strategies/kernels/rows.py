@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.blocks import SMALL, column_blocks
+from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.mixing import Plan
     from quickthorn.strategies.updates import Array
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -19,9 +24,12 @@ LARGEST = float(np.finfo(np.float64).max)
 # Lengths and peaks whose squares, summed over any d in memory, neither overflow nor vanish.
 MODERATE = (1e-140, 1e140)
 
-# Elements that are squared and summed at a time. Not the block size of the other kernels: the
-# norms, and with them every bit of a result, must not depend on that setting.
-_CHUNK = 1 << 18
+# Columns, and elements, that are squared and summed at a time. Not the block size of the other
+# kernels: the norms, and with them every bit of a result, must not depend on that setting.
+_COLUMNS = 1 << 14
+_ELEMENTS = 1 << 16
+# Compiled kernels sum so many columns at a time, or a divisor of them: a cut there changes no bit.
+_STEP = 512
 
 
 class Rows(Protocol):
@@ -51,8 +59,9 @@ class Rows(Protocol):
 class MixedRows:
     """The m rows ``weights @ base``, computed where somebody looks.
 
-    Each value is summed in float64 over the rows of the base, in their order and without those
-    of weight zero, and rounded once: the same bits in whatever block it is asked for.
+    Each value is summed in float64 over the rows of the base, in an order that the weights fix
+    and without those of weight zero, and rounded once: the same bits in whatever block it is
+    asked for, and within the last digits of float64 in numpy's form and in the compiled one.
 
     Attributes
     ----------
@@ -60,6 +69,10 @@ class MixedRows:
         (n, d) float32 or float64, in memory or memory-mapped.
     weights
         (m, n), how much of each base row a row consists of.
+    shared
+        Whether large matrices may be summed as what most rows have in common and what each
+        lacks. That leaves rounding of the size of what is lacking, so no row may lack one
+        that is much longer than those it has.
 
     Example
     -------
@@ -71,6 +84,7 @@ class MixedRows:
 
     base: Rows
     weights: NDArray[np.float64]
+    shared: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,7 +102,23 @@ class MixedRows:
     def __getitem__(self, key: tuple[Any, Any]) -> Array:
         """Return ``[rows, columns]``, a block in memory of its own."""
         rows, columns = key
-        return mixed_block(self.weights[rows], self.base[:, columns], self.dtype)
+        if is_small(self.base):
+            return mixed_block(self.weights[rows], self.base[:, columns], self.dtype)
+        from quickthorn.strategies.kernels.mixing import mixed_columns  # noqa: PLC0415 - SMALL
+
+        base, block = self.base, columns
+        plain = isinstance(columns, slice) and columns.step in {None, 1}
+        if not plain or not isinstance(base, np.ndarray):
+            base, block = np.ascontiguousarray(base[:, columns]), slice(None)
+        block = slice(*block.indices(base.shape[1])[:2])
+        outputs = np.arange(len(self))[rows]
+        return mixed_columns(self._plan, outputs, base, block, self.dtype)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        from quickthorn.strategies.kernels.mixing import Plan  # noqa: PLC0415 - SMALL
+
+        return Plan.of(self.weights, shared=self.shared)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:  # noqa: ANN401, FBT001 - numpy's
         """Return all rows, for people and tests; rules take blocks."""
@@ -98,7 +128,7 @@ class MixedRows:
         return combine(self.weights, self.base, dtype)
 
 
-def mix(weights: NDArray[np.float64], values: Rows) -> MixedRows:
+def mix(weights: NDArray[np.float64], values: Rows, *, shared: bool = False) -> MixedRows:
     """Return the rows ``weights @ values``, of which nothing is computed yet.
 
     Parameters
@@ -107,11 +137,13 @@ def mix(weights: NDArray[np.float64], values: Rows) -> MixedRows:
         (m, n).
     values
         (n, d); where these are mixed rows themselves, the two mixtures become one.
+    shared
+        As in ``MixedRows``.
 
     """
     if isinstance(values, MixedRows):
-        return MixedRows(values.base, combine(weights, values.weights))
-    return MixedRows(values, weights)
+        return MixedRows(values.base, combine(weights, values.weights), shared)
+    return MixedRows(values, weights, shared)
 
 
 def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Array:  # noqa: ANN401 - numpy's
@@ -122,8 +154,21 @@ def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Ar
     """
     rows = mix(weights, values)
     result = np.empty(rows.shape, dtype or rows.dtype)
-    for block in column_blocks(len(rows.base) + len(rows), rows.shape[1]):
-        result[:, block] = mixed_block(rows.weights, rows.base[:, block], result.dtype)
+    blocks = list(column_blocks(len(rows.base) + len(rows), rows.shape[1]))
+    if is_small(rows.base):
+        for block in blocks:
+            result[:, block] = mixed_block(rows.weights, rows.base[:, block], result.dtype)
+        return result
+    from quickthorn.strategies.kernels.mixing import Plan, mixed_columns  # noqa: PLC0415 - SMALL
+
+    plan, outputs = Plan.of(rows.weights, shared=False), np.arange(len(rows))
+
+    def work(block: slice) -> None:
+        for base, start, part in pieces(rows.base, block):
+            own = slice(start, start + part.stop - part.start)
+            result[:, part] = mixed_columns(plan, outputs, base, own, result.dtype)
+
+    each(work, blocks)
     return result
 
 
@@ -165,7 +210,10 @@ def row_norms(values: Rows, center: NDArray[np.float64] | None = None) -> NDArra
         v, (d,).
 
     """
-    norms = np.sqrt(_squares(values, center, np.ones(len(values))))
+    if is_small(values):
+        norms = np.sqrt(_squares(values, center, np.ones(len(values))))
+    else:
+        norms = np.sqrt(_compiled_squares(values, center))
     extreme = ~((MODERATE[0] < norms) & (norms < MODERATE[1]))
     if extreme.any():
         peaks = np.minimum(row_peaks(values, center), LARGEST)
@@ -188,13 +236,50 @@ def _squares(
     values: Rows, center: NDArray[np.float64] | None, scales: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return Σ_j ((x_ij − v_j) / scale_i)² of each row."""
-    total = np.zeros(len(values))
+    n, d = values.shape
+    total = np.zeros(n)
     with np.errstate(over="ignore", under="ignore"):
-        for block in column_blocks(len(values), values.shape[1], _CHUNK):
+        for block in column_blocks(n, d, _ELEMENTS):
             part = _centered(values, center, block)
             part /= scales[:, None]
             total += np.add.reduce(part * part, axis=1)
     return total
+
+
+def _compiled_squares(values: Rows, center: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return Σ_j (x_ij − v_j)² of each row, by chunks of columns that are added in their order."""
+    from quickthorn.strategies.kernels.mixing import add_squares  # noqa: PLC0415 - SMALL
+
+    n, d = values.shape
+    middle = np.empty(0) if center is None else center
+
+    def work(chunk: slice) -> NDArray[np.float64]:
+        totals = np.zeros(n)
+        for rows, start, block in pieces(values, chunk):
+            stop = start + block.stop - block.start
+            add_squares(rows, start, stop, middle[block], totals)
+        return totals
+
+    return sum_rows(np.array(each(work, list(column_blocks(1, d, _COLUMNS)))))
+
+
+def is_small(values: Rows) -> bool:
+    """Return whether numpy is fast enough for these rows."""
+    return values.shape[0] * values.shape[1] < SMALL
+
+
+def pieces(values: Rows, chunk: slice) -> Iterator[tuple[Array, int, slice]]:
+    """Yield arrays that hold ``chunk``, each with the column where a block of it begins there.
+
+    An array is yielded as it is, once; of other rows one block after the other is computed.
+    """
+    if isinstance(values, np.ndarray):
+        yield values, chunk.start, chunk
+        return
+    width = max(_ELEMENTS // len(values) // _STEP, 1) * _STEP
+    for start in range(chunk.start, chunk.stop, width):
+        block = slice(start, min(start + width, chunk.stop))
+        yield np.ascontiguousarray(values[:, block]), 0, block
 
 
 def _centered(values: Rows, center: NDArray[np.float64] | None, block: slice) -> Array:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import tracemalloc
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
 
 from quickthorn.strategies import available, build, find
-from quickthorn.strategies.kernels.rows import combine, mix, row_norms, row_peaks
+from quickthorn.strategies.kernels.blocks import SMALL
+from quickthorn.strategies.kernels.rows import (
+    combine,
+    mix,
+    mixed_block,
+    row_norms,
+    row_peaks,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,24 +100,53 @@ def test_norms_and_peaks_of_mixed_rows_are_those_of_the_rows(scale: float) -> No
     assert row_peaks(rows).tolist() == np.abs(whole).max(axis=1).tolist()
 
 
-@pytest.mark.parametrize("pre", ["clip", "arc", "nnm", "bucketing", "clip | nnm | bucketing"])
-@pytest.mark.parametrize("name", available()["aggregator"])
+PIPELINES = [
+    (pre, name)
+    for pre in ("clip", "arc", "nnm", "bucketing", "clip | nnm | bucketing")
+    for name in available()["aggregator"]
+    if (name, "bucketing" in pre) != ("foolsgold", True)  # it refuses groups
+]
+
+
+@pytest.mark.parametrize(("pre", "name"), PIPELINES)
 def test_every_rule_runs_behind_every_step_as_on_the_rows_themselves(pre: str, name: str) -> None:
     values = normal(16, 33)
     values[3] *= 40.0
     byzantine = 1
     weights = np.arange(1.0, 17.0)
-    got = build(f"{pre} | {name}", byzantine=byzantine).aggregate(values, weights=weights)
-    rows, claims = values, weights
+    trusted = normal(1, 33)[0]
+    defense = build(f"{pre} | {name}", byzantine=byzantine)
+    got = defense.aggregate(values, weights=weights, trusted=trusted)
+    rows, claims, rng = values, weights, np.random.default_rng(0)
     for text in pre.split(" | "):
-        given: dict[str, Any] = {"byzantine": byzantine, "rng": np.random.default_rng(0)}
+        given: dict[str, Any] = {"byzantine": byzantine, "rng": rng}
         spec = find("preaggregator", text)
         mixed = spec.apply(rows, **{key: given[key] for key in spec.supplied})
         rows = np.asarray(mixed.values)
         if mixed.mixing is not None and len(rows) < len(claims):
             claims = mixed.mixing @ claims
-    plain = build(name, byzantine=byzantine).aggregate(rows, weights=claims)
+    plain = build(name, byzantine=byzantine).aggregate(
+        rows, weights=claims, trusted=trusted, rng=rng
+    )
     np.testing.assert_allclose(got.vector, plain.vector, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("pre", available()["preaggregator"])
+def test_a_pipeline_holds_no_second_matrix(pre: str) -> None:
+    values = normal(64, 1 << 17, np.float32)
+    for name in ("krum", "mean", "trimmed_mean", "centered_clipping", "dnc"):
+        defense = build(f"{pre} | {name}", byzantine=1)
+        weights = np.ones(64)
+        defense.aggregate(values[:, :100], weights=weights)  # imports
+        defense.aggregate(values, weights=weights)  # compiles
+        tracemalloc.start()
+        try:
+            outcome = defense.aggregate(values, weights=weights)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        own = outcome.vector.nbytes
+        assert peak - own <= 0.1 * values.nbytes, f"{defense}: {peak / values.nbytes:.2f} matrices"
 
 
 def test_a_memory_mapped_matrix_is_mixed_like_any_other(tmp_path: Path) -> None:
@@ -128,3 +165,83 @@ def test_an_array_of_mixed_rows_is_never_a_view() -> None:
     with pytest.raises(ValueError, match="always new"):
         np.asarray(rows, copy=False)
     assert np.asarray(rows, np.float32).dtype == np.float32
+
+
+def alike(n: int, f: int, seed: int = 0) -> NDArray[np.float64]:
+    """Return weights as nearest-neighbor mixing makes them: 1/(n − f) or 0."""
+    rng = np.random.default_rng(seed)
+    weights = np.zeros((n, n))
+    for row in weights:
+        row[rng.permutation(n)[: n - f]] = 1.0 / (n - f)
+    return weights
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_compiled_mixture_has_the_bits_of_numpys(order: Literal["C", "F"], dtype: type) -> None:
+    values = np.asarray(normal(11, SMALL // 11 + 1, dtype), order=order)
+    for weights in (sparse(7, 11), np.diag(np.arange(11.0)), np.full((1, 11), 1 / 11)):
+        rows = mix(weights, values)
+        for columns in (slice(100, 1777), slice(5, 900, 3), np.array([3, 20_000, 7])):
+            expected = mixed_block(weights, values[:, columns], np.dtype(dtype))
+            assert rows[:, columns].tobytes() == expected.tobytes()
+        assert combine(weights, values).tobytes() == np.asarray(rows).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_rows_have_in_common_is_summed_once(dtype: type) -> None:
+    weights, values = alike(20, 4), normal(20, SMALL // 20 + 1, dtype)
+    rows = mix(weights, values, shared=True)
+    assert len(rows._plan.places) < 0.4 * np.count_nonzero(weights)
+    exact = weights @ values.astype(np.float64)
+    block = rows[:, 1000:3000]
+    np.testing.assert_allclose(
+        block, exact[:, 1000:3000], rtol=1e-6, atol=1e-15 if dtype == np.float64 else 1e-7
+    )
+    # The same bits in any block and for any choice of rows.
+    assert rows[:, 1500:1501].tobytes() == block[:, 500:501].tobytes()
+    some = np.array([7, 2])
+    assert rows[some, 1000:3000].tobytes() == block[some].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e10, 1e30])
+def test_liars_far_away_cost_nearest_neighbor_mixing_no_digit(size: float, dtype: type) -> None:
+    """What most rows have in common holds nobody who is far from them."""
+    values = normal(20, SMALL // 20 + 1, dtype)
+    values[[3, 8, 12]] *= dtype(size)
+    mixed = find("preaggregator", "nnm").apply(values, byzantine=4)
+    got = mixed.values[:, :500]
+    exact = mixed.mixing @ values[:, :500].astype(np.float64)
+    scale = np.abs(values[:, :500]).max(axis=1)
+    for row, expected, weights in zip(got, exact, mixed.mixing, strict=True):
+        allowed = 2 * float(np.finfo(dtype).eps) * scale[weights > 0].max()
+        assert np.abs(row - expected).max() <= allowed
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_threads_change_no_bit_of_sums_and_norms(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, center = normal(9, 70_001, np.float32), normal(1, 70_001)[0]
+    weights = sparse(2, 9)
+
+    def results() -> bytes:
+        return b"".join(
+            result.tobytes()
+            for result in (
+                combine(weights, values),
+                row_norms(values),
+                row_norms(values, center),
+                row_norms(np.asfortranarray(values), center),
+                row_norms(mix(np.eye(9), values), center),
+            )
+        )
+
+    monkeypatch.setenv("QUICKTHORN_THREADS", "2")
+    expected = results()
+    monkeypatch.setenv("QUICKTHORN_THREADS", threads)
+    assert results() == expected
+    np.testing.assert_allclose(
+        row_norms(values, center), np.linalg.norm(values - center, axis=1), rtol=1e-12
+    )
