@@ -142,7 +142,9 @@ def mix(weights: NDArray[np.float64], values: Rows, *, shared: bool = False) -> 
 
     """
     if isinstance(values, MixedRows):
-        return MixedRows(values.base, combine(weights, values.weights), shared)
+        # Of a mean, the rows that it is made of may be far longer than the mean.
+        single = np.count_nonzero(values.weights, axis=1).max() <= 1
+        return MixedRows(values.base, combine(weights, values.weights), shared and bool(single))
     return MixedRows(values, weights, shared)
 
 

@@ -52,6 +52,7 @@ def nnm(values: Rows, *, byzantine: int) -> Mixed:
     nearest = np.argsort(distances, axis=1, kind="stable")[:, : n - byzantine]
     mixing = np.zeros((n, n))
     np.put_along_axis(mixing, nearest, 1.0 / (n - byzantine), axis=1)
+    # Shared: no row lacks one more than three times as long as those it has (speed.md has why).
     return Mixed(mix(mixing, values, shared=True), mixing)
 
 

@@ -219,6 +219,18 @@ def test_liars_far_away_cost_nearest_neighbor_mixing_no_digit(size: float, dtype
         assert np.abs(row - expected).max() <= allowed
 
 
+def test_a_bucket_of_opposites_costs_the_other_rows_no_digit() -> None:
+    """The mean of two rows may be short although the rows are long, so nothing is shared."""
+    values = normal(7, SMALL // 7 + 1)
+    values[0], values[1] = 1e30, -1e30
+    means = np.eye(6, 7, 1)
+    means[0, :2] = 0.5
+    weights = (1.0 - np.eye(5, 6)) / 5  # row 0 alone lacks the bucket
+    rows = mix(weights, mix(means, values), shared=True)
+    np.testing.assert_allclose(rows[:1, :300][0], values[2:, :300].sum(axis=0) / 5, atol=1e-14)
+    assert mix(weights, mix(np.eye(6, 7), values), shared=True).shared
+
+
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_threads_change_no_bit_of_sums_and_norms(
     threads: str, monkeypatch: pytest.MonkeyPatch
