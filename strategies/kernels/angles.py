@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # cosines, and with them every bit of a result, must not depend on that setting.
 _CHUNK = 1 << 18
 
+# Rows with a smaller exponent are denormal, or nearly.
+_SMALLEST = -1000
+
 
 def exponents_of(values: Rows) -> NDArray[np.int64]:
     """Return per row the e for which its largest |x| lies in [2^(e−1), 2^e); 0 for zero rows."""
@@ -49,7 +52,7 @@ def cosine_matrix(values: Rows, exponents: NDArray[np.int64] | None = None) -> N
     exponents = exponents_of(values) if exponents is None else exponents
     products = np.zeros((n, n))
     for block in column_blocks(n, d, _CHUNK):
-        part = _scaled(values[:, block], exponents)
+        part = scaled(values[:, block], exponents)
         products += part @ part.T
     lengths = np.sqrt(np.diag(products))
     lengths[lengths == 0.0] = 1.0
@@ -95,8 +98,8 @@ def angles_to(vector: Array, values: Rows, exponents: NDArray[np.int64]) -> Angl
     own = exponents_of(vector[None, :])
     products, squares, square = np.zeros(n), np.zeros(n), 0.0
     for block in column_blocks(n, d, _CHUNK):
-        part = _scaled(values[:, block], exponents)
-        other = _scaled(vector[None, block], own)
+        part = scaled(values[:, block], exponents)
+        other = scaled(vector[None, block], own)
         products += np.add.reduce(part * other, axis=1)
         squares += np.add.reduce(part * part, axis=1)
         square += float(np.add.reduce(other * other, axis=1)[0])
@@ -117,17 +120,22 @@ def mix_scaled(
     """
     used = np.flatnonzero(factors)
     result = np.zeros(values.shape[1], values.dtype)
-    for block in column_blocks(max(len(used), 1), values.shape[1]):
+    if not len(used):
+        return result
+    for block in column_blocks(len(used), values.shape[1]):
         total = np.zeros(len(result[block]))
         for factor, row in zip(
-            factors[used], _scaled(values[used, block], exponents[used]), strict=True
+            factors[used], scaled(values[used, block], exponents[used]), strict=True
         ):
             total += factor * row
         result[block] = total * length
     return result
 
 
-def _scaled(block: Array, exponents: NDArray[np.int64]) -> NDArray[np.float64]:
+def scaled(block: Array, exponents: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the rows of a block / 2^exponent, in float64 and in memory of their own."""
-    scaled: NDArray[np.float64] = np.ldexp(block.astype(np.float64, order="C"), -exponents[:, None])
-    return scaled
+    part: NDArray[np.float64] = block.astype(np.float64, order="C")
+    if exponents.min() < _SMALLEST:  # the power of two that lifts them is beyond float64
+        return np.ldexp(part, -exponents[:, None])
+    part *= np.ldexp(1.0, -exponents)[:, None]
+    return part

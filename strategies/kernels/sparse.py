@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quickthorn.strategies.kernels.angles import scaled
 from quickthorn.strategies.kernels.blocks import column_blocks
 
 if TYPE_CHECKING:
@@ -109,6 +110,6 @@ def measure(
             left = np.where(np.abs(part) >= cuts[:, None], part, 0)
             positive[:, place] += np.count_nonzero(left > 0, axis=1)
             negative[:, place] += np.count_nonzero(left < 0, axis=1)
-            scaled = np.ldexp(left.astype(np.float64, order="C"), -exponents[:, None])
-            squares[:, place] += np.add.reduce(scaled * scaled, axis=1)
+            numbers = scaled(left, exponents)
+            squares[:, place] += np.add.reduce(numbers * numbers, axis=1)
     return Sparse(np.sqrt(squares), positive, negative)
