@@ -75,7 +75,6 @@ def trial_supply(n: int) -> dict[str, Any]:
         "layout": None,
         "clients": row_names(n),
         "rng": np.random.default_rng(0),
-        "state": None,
     }
 
 

@@ -46,10 +46,11 @@ def lasa(
     elsewhere. A layer that nobody survives is averaged over everybody, clipped, as in the
     authors' code; a row without a sign left in a layer has ρ = 1/2.
 
-    Updates are judged sparsified and averaged dense, as the paper describes it. In the authors'
-    code both share their memory, so that clipped updates are judged and sparsified ones
-    averaged; biases stay dense, who stands out by exactly λ σ is dropped, and where nobody
-    differs 0 is divided by 0. Here every tensor is sparsified and the bounds belong to B.
+    Updates are judged sparsified, at their full length, and averaged dense, clipped: our reading
+    of the paper. In the authors' code both share their memory, so that clipped updates are
+    judged and sparsified ones averaged; biases stay dense, who stands out by exactly λ σ is
+    dropped, and where nobody differs 0 is divided by 0. Here every tensor is sparsified and
+    the bounds belong to B.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def signguard(
     Clusters are those of a mean shift with a flat kernel whose radius is the mean distance
     to the ⌊n/2⌋-th nearest, itself included (to the nearest other, for three and fewer), as in
     the authors' code. There each share is divided by its largest, and the coordinates are one
-    consecutive block; here they are as the paper describes them.
+    consecutive block; here the shares stay as they are, of coordinates drawn one by one.
 
     Parameters
     ----------
