@@ -7,58 +7,70 @@ expression that a user would write. The yardstick is one pass over the matrix (i
 
 from __future__ import annotations
 
-import logging
-import platform
 import statistics
 import time
-import tracemalloc
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from flwr.app import Array as FlowerArray
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAvg, FedMedian, FedTrimmedAvg, Krum, MultiKrum
-from flwr.supercore.task_identity import TaskIdentity
 
-from quickthorn.strategies import build
-from quickthorn.strategies.kernels.threads import thread_count
+from quickthorn.simulations.contestants import EXPRESSIONS, as_replies, flowers, run_flower
+from quickthorn.simulations.memory import available, growth
+from quickthorn.simulations.subjects import most_liars, subject
+from quickthorn.strategies.errors import QuickthornError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from quickthorn.simulations.contestants import Replies
     from quickthorn.strategies.updates import Array
+
+    _Contestant = Callable[["_Cohort"], object]
 
 # A contestant that takes longer than this is measured once and not again.
 _PATIENCE_SECONDS = 5.0
+# Where all contestants together take less than this, each is measured so many times as often.
+_QUICK_SECONDS = 0.3
+_QUICK_TIMES = 5
+# One that would take longer than this, or more than this share of the free memory, is left out.
+_LIMIT_SECONDS = 120.0
+_LIMIT_MEMORY = 0.9
+# What a large cohort would cost is foreseen from a part of its columns with so many elements.
+_PART_ELEMENTS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Line:
-    """One measured rule on one cohort.
+    """One rule on one cohort.
 
     Attributes
     ----------
-    rule, clients, size
-        What was measured: the defense, n and d.
-    seconds, read_seconds
-        Median time of our rule, and of one pass over the matrix.
+    rule, clients, size, byzantine
+        What was measured: the defense or the scorer, n, d and f.
+    seconds
+        Median time of our rule; None where it was left out.
+    read_seconds
+        Of one pass over the matrix; None with it.
     flower_seconds, numpy_seconds
-        Of the alternatives; None where there is none.
+        Of the alternatives; None where there is none, or it was left out.
     extra_bytes
-        The most memory that our rule held beside the matrix, its result included.
+        By how much the resident memory grew at most in one more run, the result included.
+    left_out
+        What was left out, and why.
 
     """
 
     rule: str
     clients: int
     size: int
-    seconds: float
-    read_seconds: float
-    flower_seconds: float | None
-    numpy_seconds: float | None
-    extra_bytes: int
+    byzantine: int
+    seconds: float | None = None
+    read_seconds: float | None = None
+    flower_seconds: float | None = None
+    numpy_seconds: float | None = None
+    extra_bytes: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def payload(self) -> int:
@@ -66,15 +78,9 @@ class Line:
         return 4 * self.clients * self.size
 
 
-def machine() -> str:
-    """Name the machine, as far as Python knows it."""
-    python = platform.python_version()
-    return (
-        f"{platform.machine()}, {thread_count()} threads, Python {python}, numpy {np.__version__}"
-    )
-
-
-def measure(clients: Sequence[int], sizes: Sequence[int], repetitions: int) -> Iterator[Line]:
+def measure(
+    clients: Sequence[int], sizes: Sequence[int], repetitions: int, rules: Sequence[str]
+) -> Iterator[Line]:
     """Yield one line per rule and cohort, as they are measured.
 
     Parameters
@@ -82,158 +88,131 @@ def measure(clients: Sequence[int], sizes: Sequence[int], repetitions: int) -> I
     clients, sizes
         The n and the d to combine.
     repetitions
-        How often each contestant is timed; the median counts.
+        How often each contestant is timed; the median counts. One that takes more than 5
+        seconds is timed once, and one that would take 2 minutes is left out.
+    rules
+        Defenses and scorers.
 
     """
-    logging.getLogger("flwr").setLevel(logging.ERROR)
-    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 0
     for n in clients:
         for size in sizes:
-            yield from _measure_cohort(n, size, repetitions)
+            cohort = _Cohort(np.random.default_rng(0).standard_normal((n, size), np.float32))
+            # Flower's come first: the replies, as large as the matrix, are then let go.
+            for rule in sorted(rules, key=lambda rule: flowers(rule, n, 0) is None):
+                if flowers(rule, n, 0) is None:
+                    vars(cohort).pop("replies", None)
+                yield _measure_rule(rule, cohort, repetitions)
 
 
-def as_table(lines: Sequence[Line]) -> str:
-    """Return the lines as a Markdown table, which a terminal shows as well."""
-    head = ("rule", "n", "d", "seconds", "GB/s", "reads", "Flower", "numpy", "extra memory")
-    rows = [
-        (
-            "`{}`".format(line.rule.replace("|", r"\|")),  # a bar would end the cell
-            str(line.clients),
-            f"{line.size:,}",
-            f"{line.seconds:.4f}",
-            f"{line.payload / line.seconds / 1e9:.2f}",
-            f"{line.seconds / line.read_seconds:.1f}",
-            _times(line.flower_seconds, line.seconds),
-            _times(line.numpy_seconds, line.seconds),
-            f"{line.extra_bytes / line.payload:.2f}",
-        )
-        for line in lines
-    ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    table = [head, tuple("-" * width for width in widths), *rows]
-    padded = (
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in table
+class _Cohort:
+    """The updates of one cohort, in every form that a contestant takes."""
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+
+    @cached_property
+    def replies(self) -> Replies:
+        return as_replies(self.values)
+
+    @cached_property
+    def part(self) -> _Cohort:
+        """The first columns as a cohort of its own, or all where they are few."""
+        n, size = self.values.shape
+        width = max(size // 64, _PART_ELEMENTS // n)
+        return self if width >= size else _Cohort(np.array(self.values[:, :width]))
+
+
+def _measure_rule(rule: str, cohort: _Cohort, repetitions: int) -> Line:
+    n, size = cohort.values.shape
+    byzantine = most_liars(rule, n)
+    if byzantine is None:
+        return Line(rule, n, size, 0, left_out=(f"{rule} is not for so many clients",))
+    contestants = _contestants(rule, n, byzantine)
+    left_out = []
+    for name, run in list(contestants.items()):
+        reason = _too_much(run, cohort, replies=name == "Flower's")
+        if reason:
+            left_out.append(f"{name} {rule}: {reason}")
+            del contestants[name]
+    line = Line(rule, n, size, byzantine, left_out=tuple(left_out))
+    if "our" not in contestants:
+        return line
+    times = _interleaved(contestants | {"read": _read}, cohort, repetitions)
+    users = [times[name] for name in EXPRESSIONS.get(rule, {}) if name in times]
+    return replace(
+        line,
+        seconds=times["our"],
+        read_seconds=times["read"],
+        flower_seconds=times.get("Flower's"),
+        numpy_seconds=min(users, default=None),
+        extra_bytes=growth(partial(contestants["our"], cohort)),
     )
-    legend = (
-        f"Machine: {machine()}. f is a fifth of n. reads: our time in passes over the matrix. "
-        "Flower, numpy: their time divided by ours (for Krum, numpy is one float32 product "
-        "X·Xᵀ). extra memory: beside the matrix, in matrices."
-    )
-    return "\n".join([*padded, "", legend])
 
 
-def _times(theirs: float | None, ours: float) -> str:
-    return "–" if theirs is None else f"{theirs / ours:.1f} ×"
+def _contestants(rule: str, n: int, byzantine: int) -> dict[str, _Contestant]:
+    """Return what runs the rule: our own, Flower's and those that a user would write."""
+    run = subject(rule, byzantine)
+    contestants: dict[str, _Contestant] = {"our": lambda cohort: run(cohort.values)}
+    strategy = flowers(rule, n, byzantine)
+    if strategy is not None:
+        contestants["Flower's"] = lambda cohort: run_flower(strategy, cohort.replies)
+    for name, expression in EXPRESSIONS.get(rule, {}).items():
+        contestants[name] = partial(_run_expression, expression, byzantine)
+    return contestants
 
 
-def _measure_cohort(n: int, size: int, repetitions: int) -> Iterator[Line]:
-    values = np.random.default_rng(0).normal(size=(n, size)).astype(np.float32)
-    replies = _as_replies(values)
-    byzantine = max(1, n // 5)
-    for rule, (flower, expression) in _alternatives(n, byzantine).items():
-        defense = build(rule, byzantine=byzantine)
-        contestants: dict[str, Callable[[], object]] = {
-            "ours": partial(defense.aggregate, values),
-            "read": values.sum,
-        }
-        if flower is not None:
-            contestants["flower"] = partial(_run_flower, flower, replies)
-        if expression is not None:
-            contestants["numpy"] = partial(expression, values)
-        times = _interleaved(contestants, repetitions)
-        yield Line(
-            rule,
-            n,
-            size,
-            times["ours"],
-            times["read"],
-            times.get("flower"),
-            times.get("numpy"),
-            _extra_memory(contestants["ours"]),
-        )
+def _read(cohort: _Cohort) -> object:
+    return cohort.values.sum()
 
 
-def _alternatives(
-    n: int, byzantine: int
-) -> dict[str, tuple[FedAvg | None, Callable[[Array], object] | None]]:
-    """Return, per rule, Flower's strategy and the expression of numpy, where there is one."""
-    keep = n - byzantine - 2
-    return {
-        "mean": (FedAvg(), lambda x: x.mean(axis=0)),
-        "median": (FedMedian(), lambda x: np.median(x, axis=0)),
-        "trimmed_mean": (
-            FedTrimmedAvg(beta=byzantine / n),
-            lambda x: np.sort(x, axis=0)[byzantine : n - byzantine].mean(axis=0),
-        ),
-        "krum": (Krum(num_malicious_nodes=byzantine), _gram),
-        "multi_krum": (
-            MultiKrum(num_malicious_nodes=byzantine, num_nodes_to_select=keep),
-            _gram,
-        ),
-        "nnm | trimmed_mean": (None, None),
-        "clip | median": (None, None),
-    }
+def _run_expression(
+    expression: Callable[[Array, int], object], byzantine: int, cohort: _Cohort
+) -> object:
+    return expression(cohort.values, byzantine)
 
 
-def _gram(values: Array) -> Array:
-    """Return one BLAS product in float32: the least that a rule on distances has to compute."""
-    product: Array = values @ values.T
-    return product
+def _too_much(run: _Contestant, cohort: _Cohort, *, replies: bool) -> str:
+    """Foresee from a part of the columns why the whole would be too much; empty if it is not.
+
+    The first run compiles, imports and makes the forms that the contestant takes.
+    """
+    part = cohort.part
+    try:
+        run(part)
+    except QuickthornError as error:  # a search that is bounded, say
+        return str(error)
+    if part is cohort:
+        return ""
+    times = cohort.values.shape[1] / part.values.shape[1]
+    started = time.perf_counter()
+    memory = times * growth(lambda: run(part))
+    seconds = times * (time.perf_counter() - started)
+    if seconds > _LIMIT_SECONDS:
+        return f"would take about {seconds / 60:.0f} minutes"
+    if replies and "replies" not in vars(cohort):
+        memory += cohort.values.nbytes
+    free = available()
+    if free is not None and memory > _LIMIT_MEMORY * free:
+        return f"would take about {memory / 1e9:.0f} GB more, {free / 1e9:.0f} GB are free"
+    return ""
 
 
 def _interleaved(
-    contestants: dict[str, Callable[[], object]], repetitions: int
+    contestants: dict[str, _Contestant], cohort: _Cohort, repetitions: int
 ) -> dict[str, float]:
     """Time the contestants in turn, so that a busy moment of the machine hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    contestants["ours"]()  # compiles, or loads what was compiled
-    for _ in range(repetitions):
+
+    def play() -> None:
         for name, run in contestants.items():
             if times[name] and times[name][0] > _PATIENCE_SECONDS:
                 continue
             started = time.perf_counter()
-            run()
+            run(cohort)
             times[name].append(time.perf_counter() - started)
+
+    play()
+    quick = sum(taken[0] for taken in times.values()) < _QUICK_SECONDS
+    for _ in range(repetitions * _QUICK_TIMES if quick else repetitions - 1):
+        play()
     return {name: statistics.median(taken) for name, taken in times.items()}
-
-
-def _extra_memory(run: Callable[[], object]) -> int:
-    tracemalloc.start()
-    run()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
-def _as_replies(values: Array) -> list[Message]:
-    question = Message(RecordDict(), 2, "train")
-    return [
-        Message(
-            RecordDict(
-                {
-                    "arrays": ArrayRecord({"w": FlowerArray(row)}),
-                    "metrics": MetricRecord({"num-examples": 100}),
-                }
-            ),
-            reply_to=question,
-        )
-        for row in values
-    ]
-
-
-def _run_flower(strategy: FedAvg, replies: list[Message]) -> object:
-    """Aggregate copies of the replies: Flower's median and trimmed mean empty what they get."""
-    copies = [
-        Message(
-            RecordDict(
-                {
-                    "arrays": ArrayRecord(dict(reply.content.array_records["arrays"])),
-                    "metrics": MetricRecord({"num-examples": 100}),
-                }
-            ),
-            reply_to=reply,
-        )
-        for reply in replies
-    ]
-    return strategy.aggregate_train(1, copies)
