@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
+from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.optimizers.sgd import check_rate
 from quickthorn.strategies.registry import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -74,34 +76,51 @@ def adam(  # noqa: PLR0913 - the paper's parameters
 
     """
     check_adaptive("adam", learning_rate, beta_1, beta_2, tau)
-    squares = square(vector)
-    second = recall(state, "second", vector, first=tau**2)
-    second *= beta_2
-    second += (1.0 - beta_2) * squares
-    first = smooth(vector, state, beta_1)
-    step = learning_rate * first / (np.sqrt(second) + tau)
-    return step.astype(vector.dtype), {"first": first, "second": second}
+    return adapt(
+        vector,
+        state,
+        lambda second, squares: beta_2 * second + (1.0 - beta_2) * squares,
+        learning_rate=learning_rate,
+        beta_1=beta_1,
+        tau=tau,
+    )
 
 
-def smooth(vector: Array, state: Mapping[str, Any] | None, beta_1: float) -> NDArray[np.float64]:
-    """Return m ← β₁ m + (1 − β₁) Δ."""
-    first = recall(state, "first", vector, first=0.0)
-    first *= beta_1
-    first += (1.0 - beta_1) * vector.astype(np.float64)
-    return first
+def adapt(  # noqa: PLR0913 - the parameters that the rules share
+    vector: Array,
+    state: Mapping[str, Any] | None,
+    second_moment: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    learning_rate: float,
+    beta_1: float,
+    tau: float,
+) -> tuple[Array, dict[str, Any]]:
+    """Return the step η m / (√v + τ) and the state, block by block, with little memory beside.
 
+    Parameters
+    ----------
+    vector, state, learning_rate, beta_1, tau
+        As in ``adam``.
+    second_moment
+        (v, Δ²) to the new v, element by element.
 
-def square(vector: Array) -> NDArray[np.float64]:
-    """Return Δ², or raise an ``UpdateError`` where it leaves float64."""
-    with np.errstate(over="ignore"):
-        squares: NDArray[np.float64] = vector.astype(np.float64) ** 2
-    if not np.isfinite(squares).all():
+    """
+    peak = max(float(vector.max()), -float(vector.min()))
+    if not math.isfinite(peak * peak):
         msg = (
-            f"the aggregate reaches {np.abs(vector).max():.3g}, whose square is beyond float64; "
+            f"the aggregate reaches {peak:.3g}, whose square is beyond float64; "
             "an adaptive optimizer cannot use it. Clip the updates first."
         )
         raise UpdateError(msg)
-    return squares
+    first = recall(state, "first", vector, first=0.0)
+    second = recall(state, "second", vector, first=tau**2)
+    step = np.empty_like(vector)
+    for block in column_blocks(1, len(vector)):
+        delta = vector[block].astype(np.float64)
+        first[block] = beta_1 * first[block] + (1.0 - beta_1) * delta
+        second[block] = second_moment(second[block], delta**2)
+        step[block] = learning_rate * first[block] / (np.sqrt(second[block]) + tau)
+    return step, {"first": first, "second": second}
 
 
 def recall(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quickthorn.strategies.optimizers.adam import check_adaptive, recall, smooth, square
+from quickthorn.strategies.optimizers.adam import adapt, check_adaptive
 from quickthorn.strategies.registry import Spec
 
 if TYPE_CHECKING:
@@ -70,12 +70,14 @@ def yogi(  # noqa: PLR0913 - the paper's parameters
 
     """
     check_adaptive("yogi", learning_rate, beta_1, beta_2, tau)
-    squares = square(vector)
-    second = recall(state, "second", vector, first=tau**2)
-    second -= (1.0 - beta_2) * squares * np.sign(second - squares)
-    first = smooth(vector, state, beta_1)
-    step = learning_rate * first / (np.sqrt(second) + tau)
-    return step.astype(vector.dtype), {"first": first, "second": second}
+    return adapt(
+        vector,
+        state,
+        lambda second, squares: second - (1.0 - beta_2) * squares * np.sign(second - squares),
+        learning_rate=learning_rate,
+        beta_1=beta_1,
+        tau=tau,
+    )
 
 
 SPEC = Spec(

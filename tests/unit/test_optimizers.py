@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,3 +189,18 @@ def test_a_square_beyond_float64_is_a_reason_and_not_a_standstill(optimizer: str
     assert outcome.weights is None
     assert "Clip the updates first" in outcome.reason
     assert outcome.state == {"kept": 1}
+
+
+@pytest.mark.parametrize("optimizer", NAMES)
+def test_a_step_needs_little_memory_beside_itself_and_the_state(optimizer: str) -> None:
+    rule, vector = build_optimizer(optimizer), np.ones(1 << 22, np.float32)
+    tracemalloc.start()
+    try:
+        step, state = rule.move(vector, None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    (kept,) = (state or {"": {}}).values()
+    held = step.nbytes + sum(part.nbytes for part in kept.values())
+    # Momentum's step is computed in float64, as long as its state.
+    assert peak < (1.8 if optimizer == "momentum" else 1.2) * held
