@@ -170,7 +170,7 @@ def fit(  # noqa: PLR0913 - keyword-only beyond what is trained, on what, and ho
     model.train()
     total, seen = 0.0, 0
     with _dropout_seeded(seed):
-        for drawn in itertools.islice(_batches(samples, pace.batch_size, generator), steps):
+        for drawn in itertools.islice(batches(samples, pace.batch_size, generator), steps):
             batch = drawn if share is None else share[drawn]
             loss = cross_entropy(
                 model(torch.from_numpy(dataset.features[batch])),
@@ -222,7 +222,7 @@ def _dropout_seeded(seed: int) -> Iterator[None]:
         generator.set_state(before)
 
 
-def _batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[NDArray[Any]]:
+def batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[NDArray[Any]]:
     """Yield index arrays for ever, reshuffling after each pass over the samples."""
     while True:
         order = torch.randperm(samples, generator=generator).numpy()

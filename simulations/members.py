@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +23,7 @@ from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.oracle import Oracle, UnansweredError
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
 from quickthorn.simulations.schedule import parse_schedule
+from quickthorn.simulations.together import fit_together, is_stackable, stack
 from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.updates import ModelLayout
 
@@ -40,6 +43,10 @@ if TYPE_CHECKING:
 
 # What the seed is mixed with where a client's number would stand in the seed of a training.
 POISON, ATTACK, ROOT = 2**32, 2**32 + 1, 2**32 + 2
+
+
+# Parameters, over all members, that are trained together: 16 MiB.
+_STACKED = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +101,8 @@ class Members:
         self.model = _make_model(scenario, self._data)
         self.initial: Model = get_state(self.model)
         self.layout = ModelLayout.of(self.initial)
+        self._trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
+        self._stackable = is_stackable(self.model)
         self._momenta: dict[int, list[torch.Tensor]] = {}
         self._attack_state: Mapping[str, object] | None = None
         self._before: Array | None = None
@@ -128,16 +137,14 @@ class Members:
         keep = bool(forgers) and self.attack.knows != KNOWLEDGE[0]
         honest = np.empty((len(others) if keep else 0, len(weights)), weights.dtype)
         seen: list[Answer] = []
-        for client in others:
-            answer = self._train(client, number, sent)
+        for answer in self._train_all(others, number, sent):
             if keep and answer.arrays is not None:
                 np.subtract(self.layout.flatten(answer.arrays)[0], weights, out=honest[len(seen)])
-                seen.append(Answer(client, None, answer.samples))
+                seen.append(Answer(answer.client, None, answer.samples))
             yield answer
         own = np.zeros((len(forgers), len(weights)), weights.dtype)
         theirs: list[tuple[int, Array]] = []
-        for row, client in zip(own, forgers, strict=True):
-            answer = self._train(client, number, sent)
+        for row, answer in zip(own, self._train_all(forgers, number, sent), strict=True):
             kept = counters
             if answer.arrays is not None:  # else it has no update of its own: zeros
                 trained, kept = self.layout.flatten(answer.arrays)
@@ -194,7 +201,7 @@ class Members:
             labels, seed = self._data.labels, self.scenario.seed
             self._root = self._data.take(draw_root(labels, ROOT_SAMPLES, seed))
         set_state(self.model, sent)
-        optimizer = self._optimizer(None, number)
+        optimizer = self._optimizer(number, self._trained, [])
         seed = derive_seed(self.scenario.seed, ROOT, number)
         with self._watch("root"):
             fit(self.model, self._root, self.scenario, optimizer=optimizer, seed=seed)
@@ -228,6 +235,46 @@ class Members:
         first = self.scenario.clients - self.scenario.attackers
         return [client for client in chosen if client >= first]
 
+    def _train_all(self, clients: Sequence[int], number: int, sent: Model) -> Iterator[Answer]:
+        """Train as each of ``clients`` does, several together where that gives the same bits."""
+        together = 0
+        if self._stackable:
+            attacking = self.scenario.attacks_in(number)
+            together = sum(not (attacking and c in self._poisoned) for c in clients)
+        size = max(1, _STACKED // self.layout.size)
+        for start in range(0, together, size):
+            yield from self._train_together(
+                clients[start : min(start + size, together)], number, sent
+            )
+        for client in clients[together:]:
+            yield self._train(client, number, sent)
+
+    def _train_together(self, clients: Sequence[int], number: int, sent: Model) -> Iterator[Answer]:
+        with self._watch("train"):
+            set_state(self.model, sent)
+            names, parameters = zip(*self.model.named_parameters(), strict=True)
+            stacks = [stack([p.detach()] * len(clients)) for p in parameters]
+            momenta = [self._momentum(client) for client in clients]
+            velocities = [stack(parts) for parts in zip(*momenta, strict=True)]
+            totals = fit_together(
+                stacks,
+                velocities,
+                torch.from_numpy(self._data.features.reshape(len(self._data), -1)),
+                torch.from_numpy(self._data.labels),
+                [self._shares[client] for client in clients],
+                pace=self.scenario,
+                make_optimizer=partial(self._optimizer, number),
+                seeds=[derive_seed(self.scenario.seed, client, number) for client in clients],
+            )
+            for member, momentum in enumerate(momenta):
+                for kept, moved in zip(momentum, velocities, strict=True):
+                    kept.copy_(moved[member])
+        for member, (client, total) in enumerate(zip(clients, totals, strict=True)):
+            samples = len(self._shares[client])
+            arrays = {name: part[member].numpy() for name, part in zip(names, stacks, strict=True)}
+            fault = "" if math.isfinite(total) else f"the loss is {total}: training diverged."
+            yield Answer(client, None if fault else arrays, samples, fault)
+
     def _train(self, client: int, number: int, sent: Model) -> Answer:
         """Train the one model as this member does."""
         scenario = self.scenario
@@ -239,7 +286,7 @@ class Members:
             samples = len(data)
         with self._watch("train"):
             set_state(self.model, sent)
-            optimizer = self._optimizer(client, number)
+            optimizer = self._optimizer(number, self._trained, self._momentum(client))
             seed = derive_seed(scenario.seed, client, number)
             try:
                 fit(self.model, data, scenario, optimizer=optimizer, seed=seed, share=share)
@@ -250,21 +297,27 @@ class Members:
             }
         return Answer(client, arrays, samples)
 
-    def _optimizer(self, client: int | None, number: int) -> Sgd:
-        """Return a member's optimizer, or the server's, which keeps no momentum."""
+    def _momentum(self, client: int) -> list[torch.Tensor]:
+        """Return the velocities that a member keeps over rounds; empty without momentum."""
+        if not self.scenario.client_momentum:
+            return []
+        if client not in self._momenta:
+            self._momenta[client] = [torch.zeros_like(p) for p in self._trained]
+        return self._momenta[client]
+
+    def _optimizer(
+        self, number: int, parameters: list[torch.Tensor], velocities: list[torch.Tensor]
+    ) -> Sgd:
+        """Return the optimizer of round ``number``; without velocities it has no momentum."""
         scenario = self.scenario
-        trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
-        momentum = scenario.client_momentum
-        velocities = None
-        if momentum and client is not None:
-            velocities = self._momenta.setdefault(client, [torch.zeros_like(p) for p in trained])
+        momentum = scenario.client_momentum if velocities else 0.0
         return Sgd(
-            trained,
+            parameters,
             learning_rate=scenario.lr * self._schedule.factor_at(number),
             momentum=momentum,
             weight_decay=scenario.weight_decay,
             dampening=momentum if scenario.client_damping else 0.0,
-            velocities=velocities,
+            velocities=velocities or None,
         )
 
     def _poison(self) -> dict[int, Dataset]:
