@@ -4,6 +4,7 @@
     poisoned = attack.poison(share, member=0, members=5, rng=rng)
     probe = probe_of(attack, test)                  # None: no backdoor
     success = attack_success(predictions, probe.labels, attack.target)
+    success = evaluate(model, wanted_of(attack, test)).accuracy      # the same
 
 The floor that stands beside a success is the same measure, with the same probe, on the model
 of the same scenario without the attack.
@@ -11,6 +12,7 @@ of the same scenario without the attack.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -89,7 +91,25 @@ def probe_of(attack: object, test: Dataset) -> Dataset | None:
         msg = f"all test samples are of class {attack.target}, the target: nothing to misread."
         raise ConfigurationError(msg)
     probe = test.take(others)
-    return type(test)(attack.trigger(probe.features), probe.labels, probe.classes)
+    return replace(probe, features=attack.trigger(probe.features))
+
+
+def wanted_of(attack: object, test: Dataset) -> Dataset | None:
+    """Return the probe as the attacker wants it read: with the target as every label.
+
+    The accuracy on it is the attack success, since no sample of the probe is of the target
+    class. None for an attack that opens no backdoor.
+
+    >>> from quickthorn.client.datasets import load_split
+    >>> from quickthorn.simulations.attacks.tail_backdoor import TailBackdoor
+    >>> wanted = wanted_of(TailBackdoor(source=7, target=1), load_split("digits", "test"))
+    >>> wanted.labels.tolist()
+    [1, 1, 1, 1, 1, 1, 1, 1]
+    """
+    probe = probe_of(attack, test)
+    if probe is None or not isinstance(attack, (Backdoor, Probing)):
+        return None
+    return replace(probe, labels=np.full_like(probe.labels, attack.target))
 
 
 def attack_success(predictions: NDArray[np.int64], labels: NDArray[np.int64], target: int) -> float:

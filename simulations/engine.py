@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from quickthorn.client.datasets import Dataset, load_split
+from quickthorn.client.datasets import load_split
 from quickthorn.client.models import set_state
 from quickthorn.client.training import evaluate
 from quickthorn.server.digest import digest
 from quickthorn.server.judgement import Admission, Expectation, admit_arrays
 from quickthorn.simulations.attacks.attack import build_attack
-from quickthorn.simulations.attacks.spec import Backdoor
+from quickthorn.simulations.backdoor import aimed, wanted_of
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.record import Evaluation, SimulationRecord
 from quickthorn.simulations.stopwatch import Stopwatch
@@ -52,21 +52,16 @@ _FEW_CLIENTS = 64
 
 
 class Examiner:
-    """Judges models on the held-out samples, and on the same with the backdoor's trigger."""
+    """Judges models on the held-out samples, and on those for which a backdoor opens."""
 
     def __init__(self, scenario: Scenario, model: torch.nn.Module) -> None:
-        """Load the samples and put the trigger on them; ``model`` is borrowed at each look."""
+        """Load the samples and open the backdoor; ``model`` is borrowed at each look."""
         self._model = model
         self._data = load_split(scenario.dataset, "test", scenario.data_dir)
         attack = build_attack(scenario.attack).data
-        self.triggered: Dataset | None = None
-        if isinstance(attack, Backdoor):
-            others = self._data.take(np.flatnonzero(self._data.labels != attack.target))
-            self.triggered = Dataset(
-                attack.trigger(others.features),
-                np.full(len(others), attack.target, np.int64),
-                others.classes,
-            )
+        self.triggered = (
+            None if attack is None else wanted_of(aimed(attack, self._data), self._data)
+        )
 
     def look(self, number: int, state: Model) -> Evaluation:
         """Judge the model after round ``number``."""

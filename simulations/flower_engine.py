@@ -22,6 +22,7 @@ from flwr.serverapp import ServerApp
 from flwr.simulation import run_simulation
 
 from quickthorn.client.app import make_app
+from quickthorn.client.datasets import load_split
 from quickthorn.client.models import initial_state
 from quickthorn.client.training import derive_seed
 from quickthorn.server.model import to_record
@@ -29,6 +30,7 @@ from quickthorn.server.store import RunStore
 from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
+from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.members import POISON
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.strategies.errors import ConfigurationError
@@ -94,14 +96,17 @@ def client_settings(scenario: Scenario) -> ClientSettings:
 def make_member_app(scenario: Scenario) -> ClientApp:
     """Return the app of all members; those with the highest partition ids are hostile."""
     attack = build_attack(scenario.attack)
+    on_data = attack.data
+    if on_data is not None:
+        on_data = aimed(on_data, load_split(scenario.dataset, "test", scenario.data_dir))
     first = scenario.clients - scenario.attackers
 
     def poison_data(data: Dataset, context: Context) -> Dataset:
         member = int(context.node_config["partition-id"]) - first
-        if member < 0 or attack.data is None:
+        if member < 0 or on_data is None:
             return data
         rng = np.random.default_rng(derive_seed(scenario.seed, POISON, member))
-        return attack.data.poison(data, member=member, members=scenario.attackers, rng=rng)
+        return on_data.poison(data, member=member, members=scenario.attackers, rng=rng)
 
     def poison_update(sent: State, trained: State, context: Context) -> State:
         if int(context.node_config["partition-id"]) < first or not attack.on_update:

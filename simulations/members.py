@@ -22,6 +22,7 @@ from quickthorn.server.root import own_update
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.oracle import Oracle, UnansweredError
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
+from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.simulations.together import fit_together, is_stackable, stack
 from quickthorn.strategies.errors import ConfigurationError, RunError
@@ -325,6 +326,7 @@ class Members:
         scenario, attack = self.scenario, self.attack.data
         if attack is None:
             return {}
+        attack = aimed(attack, load_split(scenario.dataset, "test", scenario.data_dir))
         first = scenario.clients - scenario.attackers
         return {
             first + member: attack.poison(
