@@ -90,7 +90,7 @@ def partition(  # noqa: PLR0913 - one keyword per parameter of the schemes reads
     federated benchmark, Hsu et al. 2019 (arXiv:1909.06335), in the form that draws per class
     over the clients, Yurochkin et al. 2019 (arXiv:1905.12022), so that each sample is used;
     one sorted shard each and the long tail, Karimireddy et al. 2022 (arXiv:2006.09365);
-    γ-similarity, Karimireddy et al. 2020, *SCAFFOLD* (arXiv:1910.06378), section 7.
+    γ-similarity, Karimireddy et al. 2020, *SCAFFOLD* (arXiv:1910.06378).
 
     """
     if scheme not in SCHEMES:

@@ -110,7 +110,7 @@ def make_hard(
     Notes
     -----
     Source: Madry et al. 2018, *Towards Deep Learning Models Resistant to Adversarial Attacks*,
-    ICLR (arXiv:1706.06083), section 2.1.
+    ICLR (arXiv:1706.06083).
 
     """
     start, labels = torch.tensor(dataset.features), torch.from_numpy(dataset.labels)
@@ -163,7 +163,7 @@ def match_gradient(  # noqa: PLR0913 - the budget reads best one by one
 
     Notes
     -----
-    Source: Geiping et al. 2021 (arXiv:2009.02276), algorithm 1 and equation 3.
+    Source: Geiping et al. 2021 (arXiv:2009.02276), algorithm 1.
 
     """
     start, labels = torch.tensor(dataset.features), torch.from_numpy(dataset.labels)

@@ -46,7 +46,7 @@ def label_flip(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     Notes
     -----
     Source: Fang et al. 2020, *Local Model Poisoning Attacks to Byzantine-Robust Federated
-    Learning*, USENIX Security (arXiv:1911.11815), section 5.1.
+    Learning*, USENIX Security (arXiv:1911.11815).
 
     """
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
@@ -87,8 +87,8 @@ class LabelFlip:
 
     References
     ----------
-    All: Fang et al. 2020 (arXiv:1911.11815), section 5.1. Pairs: Tolpegin et al. 2020, *Data
-    Poisoning Attacks Against Federated Learning Systems* (arXiv:2007.08432).
+    All: Fang et al. 2020 (arXiv:1911.11815). Pairs: Tolpegin et al. 2020, *Data Poisoning
+    Attacks Against Federated Learning Systems* (arXiv:2007.08432).
 
     """
 
@@ -142,6 +142,5 @@ SPEC = AttackSpec(
     kind="data",
     apply=LabelFlip,
     knows="own data",
-    reference="Fang et al. 2020, arXiv:1911.11815, section 5.1; Tolpegin et al. 2020, "
-    "arXiv:2007.08432 (pairs)",
+    reference="Fang et al. 2020, arXiv:1911.11815; Tolpegin et al. 2020, arXiv:2007.08432 (pairs)",
 )

@@ -56,8 +56,7 @@ class PatchBackdoor:
 
     References
     ----------
-    Gu et al. 2017, *BadNets* (arXiv:1708.06733), section 4: a pattern backdoor, here with all
-    classes to one.
+    Gu et al. 2017, *BadNets* (arXiv:1708.06733): a pattern backdoor, all classes to one.
 
     """
 
@@ -93,5 +92,5 @@ SPEC = AttackSpec(
     kind="data",
     apply=PatchBackdoor,
     knows="own data",
-    reference="Gu et al. 2017, arXiv:1708.06733, section 4 (BadNets)",
+    reference="Gu et al. 2017, arXiv:1708.06733 (BadNets)",
 )
