@@ -2,6 +2,7 @@
 
     scenario     one federation as a small table; ``record`` is what it came to
     engine       run a scenario in this process
+    comparison   a grid of scenarios, and the report of what they came to
     attacks      what hostile members do
 
 Importing this package is light; torch comes in with the first simulation.
@@ -13,16 +14,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from quickthorn.simulations.comparison.compare import Comparison, compare
     from quickthorn.simulations.engine import simulate
     from quickthorn.simulations.record import Evaluation, SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
-__all__ = ["Evaluation", "Scenario", "SimulationRecord", "simulate"]
+__all__ = ["Comparison", "Evaluation", "Scenario", "SimulationRecord", "compare", "simulate"]
 
 _MODULES = {
+    "Comparison": "comparison.compare",
     "Evaluation": "record",
     "Scenario": "scenario",
     "SimulationRecord": "record",
+    "compare": "comparison.compare",
     "simulate": "engine",
 }
 

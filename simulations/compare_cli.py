@@ -1,0 +1,150 @@
+"""``quickthorn compare``: a grid of scenarios, run, resumed and reported."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from quickthorn.strategies.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from quickthorn.simulations.comparison.compare import Comparison
+    from quickthorn.simulations.comparison.folder import Outcome
+
+_INTERRUPTED = 130  # as a shell reports it
+_FAILED = 1
+_SECONDS_BETWEEN_LINES = 30.0  # where stderr is no terminal
+
+
+def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
+    grid: Annotated[str, typer.Argument(help="A TOML file, or a grid that is shipped: quick …")],
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same one goes on.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one per core by default.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Use this Ray cluster instead.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of every scenario, e.g. data_dir."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Do the runs that failed again.")
+    ] = False,
+    no_run: Annotated[
+        bool, typer.Option("--no-run", help="Only write the report of what is there.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of words.")
+    ] = False,
+) -> None:
+    """Compare defenses: every defense under every attack, split, number of attackers and seed.
+
+    Results, figures and report.html go to the folder --out. Interrupt it as you like: the same
+    command goes on, without repeating or losing a run, and several may share a folder.
+    """
+    # Imported here: figures and tables take a second, and --help should not.
+    from quickthorn.simulations.comparison.compare import compare as run_grid  # noqa: PLC0415
+
+    shown = _Shown()
+    try:
+        with shown.bar:
+            found = run_grid(
+                grid,
+                out,
+                settings=_read_settings(settings or []),
+                workers=workers,
+                ray=ray,
+                retry_failed=retry_failed,
+                run=not no_run,
+                progress=shown.update,
+            )
+    except KeyboardInterrupt:
+        typer.echo(
+            f"quickthorn: interrupted; {shown.done} more runs are in {out}. "
+            "The same command goes on with the rest.",
+            err=True,
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+    _tell(found, as_json=as_json)
+    if found.count("failed") or found.count("interrupted"):
+        raise typer.Exit(_FAILED)
+
+
+def _read_settings(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    wrong = [text for text, (key, sign, _) in zip(texts, pairs, strict=True) if not (key and sign)]
+    if wrong:
+        msg = f"--set takes key=value; got {wrong[0]!r}."
+        raise ConfigurationError(msg)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _tell(found: Comparison, *, as_json: bool) -> None:
+    counts = {
+        status: found.count(status) for status in ("done", "failed", "interrupted", "not run")
+    }
+    if as_json:
+        answer = {
+            "folder": str(found.folder),
+            "report": str(found.report),
+            "runs": len(found.results),
+            **{status.replace(" ", "_"): count for status, count in counts.items()},
+            "errors": {item.run.id: item.error for item in found.results if item.error},
+        }
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    typer.echo(f"{len(found.results)} runs: {words}.")
+    for error in dict.fromkeys(item.error for item in found.results if item.error):
+        typer.echo(f"  {error}", err=True)
+    if counts["failed"]:
+        typer.echo("--retry-failed does those that failed again.", err=True)
+    typer.echo(f"Report: {found.report}")
+
+
+class _Shown:
+    """Runs done, runs left and the time that they will take, on stderr."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self._failed = 0
+        self._console = Console(stderr=True)
+        self._said = time.monotonic()
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self.bar.add_task("runs", total=None)
+
+    def update(self, outcome: Outcome | None, left: int) -> None:
+        """Show one run more."""
+        self.done += outcome is not None
+        self._failed += outcome is not None and outcome.status != "done"
+        words = f"runs ({self._failed} failed)" if self._failed else "runs"
+        self.bar.update(self._task, description=words, completed=self.done, total=self.done + left)
+        quiet = time.monotonic() - self._said < _SECONDS_BETWEEN_LINES
+        if not self._console.is_terminal and not (quiet and left):
+            self._said = time.monotonic()
+            typer.echo(f"{words}: {self.done} done, {left} to go", err=True)

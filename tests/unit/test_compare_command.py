@@ -1,0 +1,116 @@
+"""The command says how far it is, what failed, and how to go on; its exit code says the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from quickthorn.simulations.compare_cli import compare
+from quickthorn.simulations.comparison.compare import Comparison
+from quickthorn.simulations.comparison.folder import Outcome
+from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
+from tests.comparisons import record, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from quickthorn.simulations.record import SimulationRecord
+    from quickthorn.simulations.scenario import Scenario
+
+COMMAND = typer.Typer()
+COMMAND.command()(compare)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(COMMAND, arguments)
+
+
+def half_of_them(scenario: Scenario) -> SimulationRecord | str:
+    return record(scenario, 0.9) if scenario.seed else "ValueError: no such thing"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Let the grid end at once with one run done and one failed; note how it was called."""
+    seen: list[dict[str, Any]] = []
+
+    def instead(grid: str, out: Path, **options: Any) -> Comparison:  # noqa: ANN401 - any option
+        seen.append({"grid": grid, "out": out, **options})
+        if grid == "stop":
+            options["progress"](None, 2)
+            options["progress"](Outcome("a", "done"), 1)
+            raise KeyboardInterrupt
+        tables = {"defense": ["mean"], "seed": [0, 1]}
+        return Comparison(tmp_path, results(tables, half_of_them))
+
+    monkeypatch.setattr("quickthorn.simulations.comparison.compare.compare", instead)
+    return seen
+
+
+def test_the_options_reach_the_function(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    run(
+        *("quick", "--out", str(tmp_path), "--workers", "3", "--ray", "auto", "--retry-failed"),
+        *("--set", "data_dir=a=b", "--set", "rounds = 4"),
+    )
+    (call,) = calls
+    del call["progress"]
+    assert call == {
+        "grid": "quick",
+        "out": tmp_path,
+        "settings": {"data_dir": "a=b", "rounds": "4"},
+        "workers": 3,
+        "ray": "auto",
+        "retry_failed": True,
+        "run": True,
+    }
+
+
+def test_a_failed_run_is_said_and_makes_the_exit_code(
+    calls: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    answer = run("quick", "--out", str(tmp_path))
+    assert answer.exit_code == 1
+    assert "2 runs: 1 done, 1 failed." in answer.stdout
+    assert "ValueError: no such thing" in answer.stderr
+    assert "--retry-failed" in answer.stderr
+    assert "report.html" in answer.stdout
+
+
+def test_json_is_one_object(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    answer = run("quick", "--out", str(tmp_path), "--json")
+    told = json.loads(answer.stdout)
+    assert {key: told[key] for key in ("runs", "done", "failed", "interrupted", "not_run")} == {
+        "runs": 2,
+        "done": 1,
+        "failed": 1,
+        "interrupted": 0,
+        "not_run": 0,
+    }
+    assert list(told["errors"].values()) == ["ValueError: no such thing"]
+
+
+def test_an_interrupt_says_how_to_go_on(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    answer = run("stop", "--out", str(tmp_path))
+    assert answer.exit_code == 130
+    assert f"interrupted; 1 more runs are in {tmp_path}" in answer.stderr
+    assert "The same command goes on" in answer.stderr
+
+
+@pytest.mark.parametrize("text", ["rounds", "=3"])
+def test_a_setting_without_its_sign_is_refused(text: str, tmp_path: Path) -> None:
+    answer = run("quick", "--out", str(tmp_path), "--set", text)
+    assert isinstance(answer.exception, ConfigurationError)
+    assert "--set takes key=value" in str(answer.exception)
+
+
+def test_an_unknown_grid_is_refused_with_the_near_miss(tmp_path: Path) -> None:
+    answer = run("quik", "--out", str(tmp_path / "out"))
+    assert isinstance(answer.exception, UnknownNameError)
+    assert "did you mean 'quick'" in str(answer.exception)
+    assert not (tmp_path / "out").exists()
