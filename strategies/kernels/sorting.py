@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.kernels.columns import VECTOR, Columns
+from quickthorn.strategies.kernels.columns import Columns
+from quickthorn.strategies.kernels.kernel import text
+from quickthorn.strategies.kernels.lanes import VECTOR
 from quickthorn.strategies.kernels.native import load
 from quickthorn.strategies.kernels.threads import each
 
@@ -87,7 +89,7 @@ class _Kernel:
 
 @lru_cache(maxsize=256)
 def _kernel(columns: Columns) -> _Kernel:
-    return _Kernel(columns, load(columns.text), columns.table)
+    return _Kernel(columns, load(text(columns)), columns.table)
 
 
 def _average(columns: Columns, values: Rows, rows: NDArray[np.intp] | None) -> Array:
@@ -144,6 +146,6 @@ def _call(kernel: _Kernel, places: NDArray[np.intp], tiles: tuple[int, int], mea
     columns = kernel.columns
     pointers = np.full(columns.padded, places[-1], np.int64)
     pointers[: len(places)] = places
-    room = np.full(columns.padded * columns.width + columns.lanes, np.inf, means.dtype)
+    room = np.full(columns.padded * columns.width + VECTOR // means.itemsize, np.inf, means.dtype)
     aligned = room.ctypes.data + -room.ctypes.data % VECTOR
     kernel.call(pointers.ctypes.data, *tiles, means.ctypes.data, aligned, kernel.table.ctypes.data)
