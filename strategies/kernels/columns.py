@@ -33,6 +33,8 @@ class Columns:
         4 for float32, 8 for float64.
     nearest
         How many of these values to average, the nearest to the median of all; None: all.
+    votes
+        Instead of any order: negate the mean of all where |Σ sign| is below this; None: do not.
 
     """
 
@@ -41,11 +43,12 @@ class Columns:
     high: int
     itemsize: int
     nearest: int | None = None
+    votes: int | None = None
 
     @property
     def straight(self) -> bool:
-        """Return whether one network without loops sorts all rows."""
-        return self.n <= STRAIGHT
+        """Return whether nothing is to be merged: one network without loops sorts all rows."""
+        return self.n <= STRAIGHT or self.votes is not None
 
     @property
     def padded(self) -> int:

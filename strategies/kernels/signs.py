@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.order import MANY_ROWS, SMALL, mend
 from quickthorn.strategies.kernels.rows import sum_rows
 
 if TYPE_CHECKING:
@@ -38,16 +39,26 @@ def vote_mean(values: Rows, threshold: int) -> Array:
 
     """
     n, d = values.shape
-    result = np.empty(d, values.dtype)
-    for block in column_blocks(n, d):
-        part = values[:, block].astype(np.float64, order="C")
-        votes = np.abs(np.add.reduce(np.sign(part), axis=0))
-        means = sum_rows(part) / n
-        huge = ~np.isfinite(means)
-        if huge.any():
-            means[huge] = sum_rows(part[:, huge] / n)
-        result[block] = np.where(votes >= threshold, means, -means)
-    return result
+    if n * d < SMALL or n > MANY_ROWS:
+        result = np.empty(d, values.dtype)
+        for block in column_blocks(n, d):
+            result[block] = _vote_block(values[:, block], threshold)
+        return result
+    # Imported on use: LLVM takes a moment, which small matrices do not win back.
+    from quickthorn.strategies.kernels.sorting import count_votes  # noqa: PLC0415 - above
+
+    means = count_votes(values, threshold)
+    return mend(means, n, lambda block: _vote_block(values[:, block], threshold))
+
+
+def _vote_block(block: Array, threshold: int) -> NDArray[np.float64]:
+    part = block.astype(np.float64, order="C")
+    votes = np.abs(np.add.reduce(np.sign(part), axis=0))
+    means = sum_rows(part) / len(part)
+    huge = ~np.isfinite(means)
+    if huge.any():
+        means[huge] = sum_rows(part[:, huge] / len(part))
+    return np.where(votes >= threshold, means, -means)
 
 
 def sign_shares(values: Rows, share: float, rng: np.random.Generator) -> NDArray[np.float64]:

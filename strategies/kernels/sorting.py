@@ -78,6 +78,27 @@ def network_nearest(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
     return _average(columns, values, rows)
 
 
+def count_votes(values: Rows, threshold: int) -> Array:
+    """Return the mean of each column, negated where |Σ sign| is below ``threshold``.
+
+    Parameters
+    ----------
+    values
+        As for ``network_mean``.
+    threshold
+        How large the majority has to be.
+
+    Returns
+    -------
+    Array
+        (d,) of the dtype of ``values``, summed in float64 row by row (where that overflows,
+        not finite).
+
+    """
+    n = len(values)
+    return _average(Columns(n, 0, n, values.dtype.itemsize, votes=threshold), values, None)
+
+
 @dataclass(frozen=True)
 class _Kernel:
     """A compiled kernel with its table."""

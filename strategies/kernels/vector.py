@@ -33,9 +33,11 @@ class Vector:
         self.lanes = Lanes(self.code, columns.itemsize)
 
     def write(self) -> None:
-        """Sort one vector of columns and store its means."""
+        """Sort one vector of columns, or count its votes, and store its means."""
         columns = self.columns
-        if columns.straight and not columns.nearest:
+        if columns.votes is not None:
+            mean = self._vote(columns.votes)
+        elif columns.straight and not columns.nearest:
             mean = self._sum_straight()
         else:
             self._sort()
@@ -88,13 +90,15 @@ class Vector:
         half = (rows + 1) // 2
         first = code.new(f"add i64 {start}, {code.new(f'mul i64 %odd, {rows - half}')}")
 
-        def fetch(row: int) -> None:
-            which = code.new(f"add i64 {first}, {row}")
-            pointer = code.new(f"load ptr, ptr {code.at('ptr', '%rows', which)}")
-            place = code.at("i8", pointer, "%ahead")
-            code.add(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
+        def step(row: int) -> None:
+            self._fetch(code.new(f"add i64 {first}, {row}"))
 
-        return [partial(fetch, row) for row in range(half)]
+        return [partial(step, row) for row in range(half)]
+
+    def _fetch(self, row: str) -> None:
+        pointer = self.code.new(f"load ptr, ptr {self.code.at('ptr', '%rows', row)}")
+        place = self.code.at("i8", pointer, "%ahead")
+        self.code.add(f"call void @llvm.prefetch.p0(ptr {place}, i32 0, i32 3, i32 1)")
 
     def _execute(
         self,
@@ -207,3 +211,26 @@ class Vector:
         low = code.new(f"fcmp ogt {self.lanes.vector} {self.lanes.load('%base', 0)}, {below}")
         fine = code.new(f"and <{self.lanes.width} x i1> {high}, {low}")
         return self.lanes.select(fine, mean, self.lanes.constant("double", float("nan")))
+
+    def _vote(self, threshold: int) -> str:
+        """Return the mean of the rows in their order, negated where the majority is too small."""
+        code, lanes = self.code, self.lanes
+        kinds = [(lanes.sums, "zeroinitializer"), (lanes.counts, "zeroinitializer")]
+
+        def count(row: str, carried: list[str]) -> list[str]:
+            total, votes = carried
+            self._fetch(row)
+            value = lanes.load("%base", row)
+            for test, change in (("ogt", "add"), ("olt", "sub")):
+                mask = code.new(f"fcmp {test} {lanes.vector} {value}, zeroinitializer")
+                one = code.new(f"zext <{lanes.width} x i1> {mask} to {lanes.counts}")
+                votes = code.new(f"{change} {lanes.counts} {votes}, {one}")
+            return [lanes.add(total, value), votes]
+
+        total, votes = code.loop((0, self.columns.n, 1), count, kinds)
+        mean = lanes.divide(total, self.columns.n)
+        high, low = lanes.constant("i32", threshold), lanes.constant("i32", -threshold)
+        more = code.new(f"icmp sge {lanes.counts} {votes}, {high}")
+        less = code.new(f"icmp sle {lanes.counts} {votes}, {low}")
+        enough = code.new(f"or <{lanes.width} x i1> {more}, {less}")
+        return lanes.select(enough, mean, code.new(f"fneg {lanes.vector} {mean}"))

@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from quickthorn.strategies.kernels import native, order, sorting
+from quickthorn.strategies.kernels import native, order, signs, sorting
 from quickthorn.strategies.kernels.nearest import nearest_mean, window_mean
 from quickthorn.strategies.kernels.network import selection
 from quickthorn.strategies.kernels.order import middle_mean, sorted_mean
 from quickthorn.strategies.kernels.passes import merge_passes
-from quickthorn.strategies.kernels.sorting import network_mean, network_nearest
+from quickthorn.strategies.kernels.signs import vote_mean
+from quickthorn.strategies.kernels.sorting import count_votes, network_mean, network_nearest
 from quickthorn.strategies.kernels.threads import thread_count
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ def test_the_compiled_windows_have_the_bits_of_numpys(n: int, dtype: type) -> No
             assert result.tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 9, 140])
+def test_the_compiled_votes_have_the_bits_of_numpys(n: int, dtype: type) -> None:
+    rng = np.random.default_rng(n)
+    for rows in (rng.normal(size=(n, 277)), rng.integers(-1, 2, (n, 277)), np.zeros((n, 3))):
+        values: Matrix = rows.astype(dtype)
+        for threshold in {0, 1, n // 3, n, n + 1}:
+            expected = vote_mean(values, threshold)
+            assert count_votes(values, threshold).tobytes() == expected.tobytes()
+
+
 EDGES: list[float] = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 3e38, -3e38, 1e-20]
 
 
@@ -153,12 +165,15 @@ def test_ties_signs_of_zero_and_extremes_have_the_same_bits(values: Matrix) -> N
 
 
 def test_sums_beyond_float64_are_averaged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "SMALL", 0)
+    for module in (order, signs):
+        monkeypatch.setattr(module, "SMALL", 0)
     values = np.full((4, 80), 1.7e308)
     values[:, 1] = 2.0
     expected = [1.7e308, 2.0] + [1.7e308] * 78
     assert middle_mean(values, 0).tolist() == expected
     assert nearest_mean(values, np.arange(4), 3).tolist() == expected
+    assert vote_mean(values, 4).tolist() == expected
+    assert vote_mean(values, 5).tolist() == [-value for value in expected]
 
 
 def test_huge_columns_take_the_plain_form_and_the_others_keep_their_bits() -> None:
