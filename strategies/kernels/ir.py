@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# A loop's body: the index and the carried values in, the carried values out.
-Body = "Callable[[str, list[str]], list[str]]"
-
 
 class Code:
     """The lines of one function, in the making.

@@ -69,7 +69,10 @@ def _folder() -> Path:
     beside = Path(__file__).parent / "__pycache__"
     if os.access(beside if beside.exists() else beside.parent, os.W_OK):
         return beside
-    return Path.home() / ".cache" / "quickthorn"
+    try:
+        return Path.home() / ".cache" / "quickthorn"
+    except RuntimeError:  # a user whom the system does not know
+        return beside
 
 
 def _read(path: Path) -> bytes | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Below this many elements loading the compiled form costs more than numpy's sort, and above
 # this many rows its comparators, which grow as n log² n, do.
 SMALL = 1 << 18
-MANY_ROWS = 4096
+MANY_ROWS = 8192
 
 
 def middle_mean(values: Rows, trim: int) -> Array:

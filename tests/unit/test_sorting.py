@@ -348,3 +348,10 @@ def test_the_cache_is_beside_the_code_or_in_the_home(
     assert native._folder() == Path(native.__file__).parent / "__pycache__"
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert native._folder() == tmp_path / ".cache" / "quickthorn"
+
+    def nobody() -> Path:
+        msg = "Could not determine home directory."
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert native._folder() == Path(native.__file__).parent / "__pycache__"
