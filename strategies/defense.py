@@ -29,6 +29,7 @@ from quickthorn.strategies.updates import Aggregate, UpdateMatrix, check_values
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.device import DeviceTensor
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array, ModelLayout
 
@@ -157,7 +158,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
 
     def aggregate(  # noqa: PLR0913 - what the rules may ask for, each under its own name
         self,
-        values: Array | UpdateMatrix,
+        values: Array | DeviceTensor | UpdateMatrix,
         *,
         weights: Array | None = None,
         trusted: Array | None = None,
@@ -172,7 +173,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         values
             (n, d) float32 or float64 deltas, finite, or an ``UpdateMatrix``, whose rows lie
             in the order of the client ids, which makes the result the same bits for any
-            order of arrival.
+            order of arrival. A torch tensor is aggregated on the device where it lies.
         weights
             (n,) claimed sample counts, for a rule that asks for them; taken from the
             ``UpdateMatrix`` where there is one. Where rows are groups, a group has the mean
@@ -191,7 +192,8 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         Returns
         -------
         Aggregate
-            ``vector`` (d,) of the dtype of the input, ``influence`` (n,) or None, ``state``.
+            ``vector`` (d,) of the dtype of the input and where that lies, ``influence`` (n,) or
+            None, ``state``.
 
         Raises
         ------

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.kernels.device import on_device
+from quickthorn.strategies.kernels.finite import rows_not_finite
 from quickthorn.strategies.kernels.mapped import release
-from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from quickthorn.strategies.kernels.rows import Rows
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-# Elements of short rows that are checked in one call.
-_CHECKED_TOGETHER = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -320,7 +318,7 @@ class Aggregate:
     Attributes
     ----------
     vector
-        (d,), of the dtype of the input.
+        (d,), of the dtype of the input; a torch tensor where that is one.
     influence
         (n,), each client's share in the vector, summing to 1; a rule that shortens or lengthens
         updates before it averages them counts them at their new length. All 0 where nobody has
@@ -358,37 +356,20 @@ class Mixed:
     state: Any = None
 
 
-def check_values(values: object) -> None:
+def check_values(values: Any) -> None:  # noqa: ANN401 - whatever a caller brings
     """Raise an ``UpdateError`` unless ``values`` is a finite (n, d) float matrix, n, d > 0."""
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or 0 in values.shape:  # noqa: PLR2004 - a matrix has two axes
-        got = f"shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+    known = isinstance(values, np.ndarray) or on_device(values)
+    if not known or values.ndim != 2 or 0 in values.shape:  # noqa: PLR2004 - a matrix has two axes
+        got = f"shape {tuple(values.shape)}" if known else type(values).__name__
         msg = f"updates must be an (n, d) array with n, d >= 1; got {got}."
         raise UpdateError(msg)
-    if values.dtype not in (np.float32, np.float64):
+    if str(values.dtype).removeprefix("torch.") not in {"float32", "float64"}:
         msg = f"updates must be float32 or float64; got {values.dtype}. Convert them first."
         raise UpdateError(msg)
-    bad = _rows_not_finite(values)
+    bad = rows_not_finite(values)
     if bad:
         msg = (
             f"rows {', '.join(map(str, bad))} hold NaN or infinity; leave those clients out "
             "(the server's admission does) and record why."
         )
         raise UpdateError(msg)
-
-
-def _rows_not_finite(values: Array) -> list[int]:
-    """Return which rows hold NaN or infinity."""
-
-    def work(some: slice) -> list[int]:
-        rows = values[some]
-        # NaN and infinity survive in a sum, which needs no memory; finite rows may overflow it.
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspect = not np.isfinite(rows.sum())
-        bad = [i for i, row in enumerate(rows) if suspect and not np.isfinite(row).all()]
-        release(rows)
-        return [some.start + row for row in bad]
-
-    together = max(1, _CHECKED_TOGETHER // values.shape[1])
-    starts = range(0, len(values), together)
-    found = each(work, [slice(start, start + together) for start in starts])
-    return [row for bad in found for row in bad]

@@ -8,7 +8,13 @@ import numpy as np
 
 from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
-from quickthorn.strategies.kernels.rows import LARGEST, combine, row_norms
+from quickthorn.strategies.kernels.rows import (
+    LARGEST,
+    combine,
+    own_vector,
+    rounded,
+    row_norms,
+)
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
@@ -80,12 +86,12 @@ def centered_clipping(
     if iterations < 1:
         msg = f"iterations of centered_clipping must be at least 1; got {iterations}."
         raise ConfigurationError(msg)
-    center = _center(state, values.shape[1])
+    center = _center(state, values)
     for _ in range(iterations):
         lengths = row_norms(values, center)
         limit = median(lengths[:, None]).vector.item() if radius == "median" else radius
         _move(center, values, lengths, limit)
-    return Aggregate(center.astype(values.dtype), state={"center": center})
+    return Aggregate(rounded(center, values.dtype), state={"center": center})
 
 
 def _move(
@@ -104,14 +110,13 @@ def _move(
     # Exactly 0 where nobody is clipped: the previous aggregate is then forgotten.
     kept = float(np.add.reduce(1.0 / n - shares))
     center *= kept
-    center += combine(shares[None, :], values, np.float64)[0]
+    center += combine(shares[None, :], values, center.dtype)[0]
 
 
-def _center(state: Mapping[str, Any] | None, columns: int) -> NDArray[np.float64]:
+def _center(state: Mapping[str, Any] | None, values: Rows) -> NDArray[np.float64]:
     """Return the point to begin at, in memory of its own."""
-    if state is None:
-        return np.zeros(columns)
-    center: NDArray[np.float64] = np.array(state["center"], np.float64)
+    columns = values.shape[1]
+    center: NDArray[np.float64] = own_vector(values, None if state is None else state["center"])
     if center.shape != (columns,):
         msg = (
             f"the state of centered_clipping is of shape {center.shape}, the updates have "

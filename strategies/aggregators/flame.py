@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.kernels.angles import cosine_matrix
-from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.noise import disturb
 from quickthorn.strategies.kernels.rows import combine, row_norms
 from quickthorn.strategies.preaggregators.clip import shorten
 from quickthorn.strategies.registry import Spec
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.rows import Rows
-    from quickthorn.strategies.updates import Array
 
 # A cosine distance below this is rounding.
 _ALIKE = 1e-12
@@ -85,7 +84,7 @@ def flame(values: Rows, *, rng: np.random.Generator, noise: float = 0.001) -> Ag
     influence = members / np.count_nonzero(members)
     vector = combine(influence[None, :], shorten(values, norms, limit))[0]
     if noise > 0:
-        _disturb(vector, noise * limit, rng)
+        disturb(vector, noise * limit, rng)
     return Aggregate(vector, influence)
 
 
@@ -134,13 +133,6 @@ def majority(distances: NDArray[np.float64]) -> NDArray[np.bool_]:
         return 2 * int(np.count_nonzero(group(level))) > n
 
     return group(bisect_left(range(len(levels)), x=True, key=is_majority))
-
-
-def _disturb(vector: Array, deviation: float, rng: np.random.Generator) -> None:
-    """Add normal noise to every coordinate, in place."""
-    for block in column_blocks(1, len(vector)):
-        part = vector[block].astype(np.float64)
-        vector[block] = part + deviation * rng.standard_normal(len(part))
 
 
 SPEC = Spec(

@@ -8,7 +8,7 @@ import numpy as np
 
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.kernels.angles import cosine_matrix
-from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.history import add_to_history
 from quickthorn.strategies.kernels.rows import combine
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
@@ -122,10 +122,10 @@ def _remember(
     values: Rows, clients: tuple[str, ...], state: Mapping[str, Any] | None
 ) -> tuple[NDArray[np.str_], Array]:
     """Return all names and histories, those of this round's clients first, in their order."""
-    n, d = values.shape
+    d = values.shape[1]
     known = [] if state is None else [str(name) for name in state["clients"]]
-    before = np.zeros((0, d), values.dtype) if state is None else state["history"]
-    if before.shape != (len(known), d):
+    before = None if state is None else state["history"]
+    if before is not None and before.shape != (len(known), d):
         msg = (
             f"the state of foolsgold holds histories of shape {before.shape}, the updates have "
             f"{d} columns; pass the state of the same model, or None to begin anew."
@@ -133,16 +133,7 @@ def _remember(
         raise UpdateError(msg)
     place = {name: row for row, name in enumerate(known)}
     absent = [row for row, name in enumerate(known) if name not in set(clients)]
-    here = [row for row, name in enumerate(clients) if name in place]
-    past = [place[clients[row]] for row in here]
-    history = np.empty((n + len(absent), d), values.dtype)
-    largest = np.finfo(values.dtype).max
-    for block in column_blocks(len(history), d):
-        history[:n, block] = values[:, block]
-        history[n:, block] = before[absent, block]
-        with np.errstate(over="ignore"):
-            history[here, block] += before[past, block]
-        np.clip(history[:, block], -largest, largest, out=history[:, block])
+    history = add_to_history(values, before, [place.get(name) for name in clients], absent)
     names = np.array([*clients, *(known[row] for row in absent)], np.str_)
     return names, history
 

@@ -9,9 +9,8 @@ import numpy as np
 from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.kernels.angles import exponents_of
-from quickthorn.strategies.kernels.blocks import column_blocks
-from quickthorn.strategies.kernels.rows import mixed_block, row_norms
-from quickthorn.strategies.kernels.sparse import kept_from, measure
+from quickthorn.strategies.kernels.rows import row_norms
+from quickthorn.strategies.kernels.sparse import kept_from, measure, mix_layers
 from quickthorn.strategies.preaggregators.clip import clip_factors
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
@@ -89,7 +88,7 @@ def lasa(
 
     """
     _check(sparsity, norm_radius, sign_radius)
-    n, d = values.shape
+    d = values.shape[1]
     layers = [slice(0, d)]
     if layout is not None:
         layers = [slice(t.offset, t.offset + t.size) for t in layout.weights if t.size]
@@ -99,12 +98,7 @@ def lasa(
     shares = survivors / np.count_nonzero(survivors, axis=0)
     norms = row_norms(values)
     factors = clip_factors(norms, median(norms[:, None]).vector.item())
-    vector = np.empty(d, values.dtype)
-    for place, layer in enumerate(layers):
-        weights = (shares[:, place] * factors)[None, :]
-        for block in column_blocks(n, layer.stop - layer.start):
-            part = slice(layer.start + block.start, layer.start + block.stop)
-            vector[part] = mixed_block(weights, values[:, part], values.dtype)[0]
+    vector = mix_layers(shares * factors[:, None], values, layers)
     return Aggregate(vector, shares[:, 0] if len(layers) == 1 else None)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.device import with_tensor_form
 from quickthorn.strategies.kernels.rows import LARGEST
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _CHUNK = 1 << 18
 _SMALLEST = -1000
 
 
+@with_tensor_form
 def exponents_of(values: Rows) -> NDArray[np.int64]:
     """Return per row the e for which its largest |x| lies in [2^(e−1), 2^e); 0 for zero rows."""
     peaks = np.zeros(len(values), values.dtype)
@@ -37,6 +39,7 @@ def exponents_of(values: Rows) -> NDArray[np.int64]:
     return np.frexp(peaks.astype(np.float64))[1].astype(np.int64)
 
 
+@with_tensor_form
 def cosine_matrix(values: Rows, exponents: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """Return the (n, n) cosines between the rows, 1 between a row and itself.
 
@@ -54,6 +57,11 @@ def cosine_matrix(values: Rows, exponents: NDArray[np.int64] | None = None) -> N
     for block in column_blocks(n, d, _CHUNK):
         part = scaled(values[:, block], exponents)
         products += part @ part.T
+    return cosines_of(products)
+
+
+def cosines_of(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (n, n) cosines that follow from the inner products."""
     lengths = np.sqrt(np.diag(products))
     lengths[lengths == 0.0] = 1.0
     cosines: NDArray[np.float64] = np.clip(products / lengths[:, None] / lengths, -1.0, 1.0)
@@ -80,7 +88,24 @@ class Angles:
     lengths: NDArray[np.float64]
     length: float
 
+    @classmethod
+    def of(
+        cls,
+        products: NDArray[np.float64],
+        squares: NDArray[np.float64],
+        square: float,
+        exponent: int,
+    ) -> Angles:
+        """Take together ⟨v, x_i⟩, ‖x_i‖² and ‖v‖², of which the last is / 4^exponent."""
+        lengths = np.sqrt(squares)
+        both = lengths * np.sqrt(square)
+        cosines = np.divide(products, both, out=np.zeros(len(both)), where=both > 0.0)
+        with np.errstate(over="ignore"):
+            length = float(np.ldexp(np.sqrt(square), exponent))
+        return cls(np.clip(cosines, -1.0, 1.0), lengths, min(length, LARGEST))
 
+
+@with_tensor_form
 def angles_to(vector: Array, values: Rows, exponents: NDArray[np.int64]) -> Angles:
     """Measure the rows of ``values`` against ``vector``, in one pass.
 
@@ -103,14 +128,10 @@ def angles_to(vector: Array, values: Rows, exponents: NDArray[np.int64]) -> Angl
         products += np.add.reduce(part * other, axis=1)
         squares += np.add.reduce(part * part, axis=1)
         square += float(np.add.reduce(other * other, axis=1)[0])
-    lengths = np.sqrt(squares)
-    both = lengths * np.sqrt(square)
-    cosines = np.divide(products, both, out=np.zeros(n), where=both > 0.0)
-    with np.errstate(over="ignore"):
-        length = float(np.ldexp(np.sqrt(square), own[0]))
-    return Angles(np.clip(cosines, -1.0, 1.0), lengths, min(length, LARGEST))
+    return Angles.of(products, squares, square, int(own[0]))
 
 
+@with_tensor_form
 def mix_scaled(
     factors: NDArray[np.float64], values: Rows, exponents: NDArray[np.int64], *, length: float
 ) -> Array:

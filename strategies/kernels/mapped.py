@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from quickthorn.strategies.kernels.device import DeviceTensor
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array
 
@@ -73,14 +74,14 @@ class MappedRows:
             self._touched += size
 
 
-def by_blocks(values: Array) -> Rows:
+def by_blocks(values: Array | DeviceTensor) -> Rows:
     """Return rows for a rule to read: those of a mapped file let go of what was read.
 
     Parameters
     ----------
     values
-        (n, d). An array in memory comes back as it is, and so does a mapping whose changes
-        reach no file (mode ``c``): its pages exist nowhere else.
+        (n, d). What lies in memory or on a device comes back as it is, and so does a mapping
+        whose changes reach no file (mode ``c``): its pages exist nowhere else.
 
     """
     return values if _mapping(values) is None else MappedRows(np.asarray(values))

@@ -8,6 +8,7 @@ import numpy as np
 
 from quickthorn.strategies.kernels import order
 from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.device import with_tensor_form
 from quickthorn.strategies.kernels.rows import LARGEST
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
 
 
+@with_tensor_form
 def nearest_mean(values: Rows, rows: NDArray[np.intp], count: int) -> Array:
     """Return per column of the given rows the mean of the ``count`` values nearest to the median.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.device import with_tensor_form
 from quickthorn.strategies.kernels.rows import sum_rows
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SMALL = 1 << 18
 MANY_ROWS = 8192
 
 
+@with_tensor_form
 def middle_mean(values: Rows, trim: int) -> Array:
     """Return per column the mean of the values left after dropping ``trim`` at each end.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import SMALL, column_blocks
+from quickthorn.strategies.kernels.device import with_tensor_form
 from quickthorn.strategies.kernels.rows import MODERATE, row_peaks
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from quickthorn.strategies.kernels.rows import Rows
 
 
+@with_tensor_form
 def gram(values: Rows, exponent: int = 0) -> NDArray[np.float64]:
     """Return the (n, n) inner products of the rows / 2^exponent, accumulated in float64.
 
@@ -118,7 +120,7 @@ def _exponent(values: Rows) -> int:
     The median peak decides: fewer than half of the rows, the liars, cannot move it beyond
     the peaks of the others, so they can make no honest distance overflow or vanish.
     """
-    if values.dtype == np.float32:
+    if values.dtype.itemsize == np.float32().itemsize:
         return 0
     peaks = np.sort(row_peaks(values))
     typical = float(peaks[(len(peaks) - 1) // 2])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import SMALL, column_blocks
+from quickthorn.strategies.kernels.device import on_device, with_tensor_form
 from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class MixedRows:
     def __getitem__(self, key: tuple[Any, Any]) -> Array:
         """Return ``[rows, columns]``, a block in memory of its own."""
         rows, columns = key
-        if is_small(self.base):
+        if is_small(self.base) or on_device(self.base):
             return mixed_block(self.weights[rows], self.base[:, columns], self.dtype)
         from quickthorn.strategies.kernels.mixing import mixed_columns  # noqa: PLC0415 - SMALL
 
@@ -148,6 +149,7 @@ def mix(weights: NDArray[np.float64], values: Rows, *, shared: bool = False) -> 
     return MixedRows(values, weights, shared)
 
 
+@with_tensor_form
 def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Array:  # noqa: ANN401 - numpy's
     """Return ``weights @ values``: (m, n) times (n, d), in ``dtype`` or that of ``values``.
 
@@ -174,6 +176,7 @@ def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Ar
     return result
 
 
+@with_tensor_form
 def mixed_block(weights: NDArray[np.float64], block: Array, dtype: np.dtype[Any]) -> Array:
     """Return ``weights @ block`` in ``dtype``, for (n, b) values that fit the cache."""
     sums = np.zeros((len(weights), block.shape[1]))
@@ -197,6 +200,19 @@ def sum_rows(rows: Array) -> NDArray[np.float64]:
     return total
 
 
+@with_tensor_form
+def own_vector(values: Rows, content: Array | None) -> Array:
+    """Return ``content``, or zeros, as a float64 vector of its own that lies where the rows do."""
+    return np.zeros(values.shape[1]) if content is None else np.array(content, np.float64)
+
+
+@with_tensor_form
+def rounded(vector: Array, dtype: Any) -> Array:  # noqa: ANN401 - numpy's or torch's
+    """Return ``vector`` in ``dtype``, in memory of its own."""
+    return vector.astype(dtype)
+
+
+@with_tensor_form
 def row_norms(values: Rows, center: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return ‖x_i − v‖, the n Euclidean norms of the rows about ``center``, or about zero.
 
@@ -226,6 +242,7 @@ def row_norms(values: Rows, center: NDArray[np.float64] | None = None) -> NDArra
     return norms
 
 
+@with_tensor_form
 def row_peaks(values: Rows, center: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return the largest |x_ij − v_j| of each row, (n,)."""
     peaks = np.zeros(len(values))

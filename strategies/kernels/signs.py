@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.device import with_tensor_form
 from quickthorn.strategies.kernels.order import MANY_ROWS, SMALL, mend
 from quickthorn.strategies.kernels.rows import sum_rows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _STRATUM = 1 << 15
 
 
+@with_tensor_form
 def vote_mean(values: Rows, threshold: int) -> Array:
     """Return the mean of each column, negated where |Σ sign| is below ``threshold``.
 
@@ -85,9 +87,16 @@ def sign_shares(values: Rows, share: float, rng: np.random.Generator) -> NDArray
     for start in range(0, d, _STRATUM):
         width = min(_STRATUM, d - start)
         columns = rng.choice(width, math.ceil(share * width), replace=False)
-        part = values[:, start + np.sort(columns)]
-        positive = np.count_nonzero(part > 0, axis=1)
-        negative = np.count_nonzero(part < 0, axis=1)
+        positive, negative = count_signs(values, start + np.sort(columns))
         counts += np.stack([positive, len(columns) - positive - negative, negative], axis=1)
         drawn += len(columns)
     return counts / drawn
+
+
+@with_tensor_form
+def count_signs(
+    values: Rows, columns: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many of each row's given coordinates are positive, and how many negative."""
+    part = values[:, columns]
+    return np.count_nonzero(part > 0, axis=1), np.count_nonzero(part < 0, axis=1)

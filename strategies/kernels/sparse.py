@@ -9,6 +9,8 @@ import numpy as np
 
 from quickthorn.strategies.kernels.angles import scaled
 from quickthorn.strategies.kernels.blocks import column_blocks
+from quickthorn.strategies.kernels.device import with_tensor_form
+from quickthorn.strategies.kernels.rows import mixed_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ _DIGIT = 11
 _CHUNK = 1 << 18
 
 
+@with_tensor_form
 def kept_from(values: Rows, keep: int) -> Array:
     """Return the ``keep``-th largest |x| of each row, exactly.
 
@@ -84,6 +87,7 @@ class Sparse:
     negative: NDArray[np.int64]
 
 
+@with_tensor_form
 def measure(
     values: Rows, cuts: Array, exponents: NDArray[np.int64], layers: Sequence[slice]
 ) -> Sparse:
@@ -113,3 +117,25 @@ def measure(
             numbers = scaled(left, exponents)
             squares[:, place] += np.add.reduce(numbers * numbers, axis=1)
     return Sparse(np.sqrt(squares), positive, negative)
+
+
+@with_tensor_form
+def mix_layers(weights: NDArray[np.float64], values: Rows, layers: Sequence[slice]) -> Array:
+    """Return Σ_i w_ik x_i in each layer k, (d,) in the dtype of ``values``.
+
+    Parameters
+    ----------
+    weights
+        (n, k).
+    values
+        (n, d) float32 or float64, finite.
+    layers
+        k consecutive runs of columns, which cover them all.
+
+    """
+    vector = np.empty(values.shape[1], values.dtype)
+    for shares, layer in zip(weights.T, layers, strict=True):
+        for block in column_blocks(len(values), layer.stop - layer.start):
+            part = slice(layer.start + block.start, layer.start + block.stop)
+            vector[part] = mixed_block(shares[None, :], values[:, part], values.dtype)[0]
+    return vector

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from quickthorn.strategies import build
-from quickthorn.strategies.aggregators.dnc import dnc, outlier_scores
+from quickthorn.strategies.aggregators.dnc import dnc
 from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.kernels.spectral import outlier_scores
 from tests.naive import TWINS
 from tests.naive.history import projections
 

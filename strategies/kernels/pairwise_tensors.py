@@ -1,0 +1,27 @@
+"""The torch form of ``pairwise``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from quickthorn.strategies.kernels.tensors import column_chunks, to_host, zeros
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.kernels.tensors import Rows
+
+
+def gram(values: Rows, exponent: int = 0) -> NDArray[np.float64]:
+    """Return the (n, n) inner products of the rows / 2^exponent, accumulated in float64."""
+    n, d = values.shape
+    products = zeros(values, n, n)
+    for chunk in column_chunks(d):
+        part = values[:, chunk].double()
+        if exponent:
+            part = torch.ldexp(part, torch.tensor(-exponent, device=part.device))
+        products += part @ part.T
+    return to_host(products)
