@@ -245,10 +245,15 @@ def row_norms(values: Rows, center: NDArray[np.float64] | None = None) -> NDArra
 @with_tensor_form
 def row_peaks(values: Rows, center: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return the largest |x_ij − v_j| of each row, (n,)."""
-    peaks = np.zeros(len(values))
-    for block in column_blocks(*values.shape):
-        np.maximum(peaks, np.abs(_centered(values, center, block)).max(axis=1), out=peaks)
-    return peaks
+
+    def work(block: slice) -> NDArray[np.float64]:
+        part = _centered(values, center, block)
+        peaks: NDArray[np.float64] = np.abs(part, out=part).max(axis=1)
+        return peaks
+
+    blocks = list(column_blocks(len(values), values.shape[1], _ELEMENTS))
+    highest: NDArray[np.float64] = np.max(each(work, blocks), axis=0)
+    return highest
 
 
 def _squares(
