@@ -2,10 +2,11 @@
 
 plan      a grid file to runs, each with the hash of all that determines it
 folder    the results on disk: claimed, written whole, found again
-pool      processes of this machine that work through the runs; worker is one of them
+pool      processes of this machine that work through the runs; worker is one of them, work
+          what it does
 cluster   the same on a Ray cluster
 results   a run and what became of it, as a tidy row
-summary   cells over seeds with intervals, and the questions that are asked of them
-figures   the pictures for a paper; report, views and texts make the page for a browser
+summary   cells over seeds with intervals; questions and ranking, what is asked of them
+figures   the pictures for a paper; report, answers, tables and charts make the page
 published tables of a paper, beside which reproduction puts ours
 """

@@ -6,14 +6,14 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
-from quickthorn.simulations.comparison.questions import rank
+from quickthorn.simulations.comparison.ranking import rank
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS
 from quickthorn.simulations.comparison.texts import duration, interval, percent, points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quickthorn.simulations.comparison.questions import Standing
+    from quickthorn.simulations.comparison.ranking import Backdoor, Standing
     from quickthorn.simulations.comparison.summary import Condition, Summary
 
 
@@ -23,8 +23,8 @@ def answers(summary: Summary) -> str:
     return (
         '<section aria-labelledby="answer"><h2 id="answer">Which defense should I take?</h2>'
         f'<p class="lead">{_in_one_line(summary)}</p>'
-        '<p class="soft">The one whose worst case, over every attack and every division of the '
-        f"data in this grid, is the best. {_confidence(summary)}</p>"
+        '<p class="soft">The one with the best worst case over every attack and every division '
+        f"of the data in this grid, among those that let no backdoor in. {_confidence(summary)}</p>"
         f'<div class="cards">{cards}</div></section>'
     )
 
@@ -43,11 +43,14 @@ def _in_one_line(summary: Summary) -> str:
         for item in found
         if item.defense == best and _is_good(item, found)
     )
-    every = good[best] == len(standings)
-    often = "every condition" if every else f"{good[best]} of {len(standings)} conditions"
+    often = ""
+    if len(standings) > 1:
+        every = good[best] == len(standings)
+        often = " under all conditions" if every else f" under {good[best]} of {len(standings)}"
+        often += "" if every else " conditions"
     return (
-        f"<b>{escape(best)}</b>: under {often} of this grid nothing has a better worst case "
-        f"(at the lowest {percent(lowest)} %)."
+        f"<b>{escape(best)}</b>: nothing in this grid has a better worst case{often} "
+        f"(accuracy of at least {percent(lowest)} %)."
     )
 
 
@@ -70,12 +73,13 @@ def _card(summary: Summary, condition: Condition) -> str:
     best = standings[0]
     ties = [standing for standing in standings[1:] if standing.tied]
     facts = [("Tied with", _names(ties) if ties else "none")]
+    if best.backdoor is not None:
+        facts.append(("Backdoors", _backdoor(best.backdoor)))
     if best.loss is not None:
         facts.append(("Lost without attack", f"{points(best.loss)} points"))
     facts.append(("Cost", f"{duration(best.seconds)} per round"))
     if len(standings) > 1:
-        last = standings[-1]
-        facts.append(("Worst choice", f"{last.defense}: {percent(last.worst.mean)} %"))
+        facts.append(("Worst choice", _last(standings[-1])))
     items = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
     where = f" on {best.split}" if len(summary.splits_of(condition)) > 1 else ""
     return (
@@ -85,6 +89,17 @@ def _card(summary: Summary, condition: Condition) -> str:
         f'<p class="why">accuracy in the worst case: {escape(best.attack)}{escape(where)}</p>'
         f"<dl>{items}</dl>{_by_split(summary, condition)}</article>"
     )
+
+
+def _backdoor(found: Backdoor) -> str:
+    state = "one gets in" if found.is_in else "none gets in"
+    return f"{state}: {percent(found.success)} % succeed, {percent(found.floor)} % without it"
+
+
+def _last(standing: Standing) -> str:
+    let_in = standing.backdoor is not None and standing.backdoor.is_in
+    words = f", and it lets {standing.backdoor.attack} in" if let_in and standing.backdoor else ""
+    return f"{standing.defense}: {percent(standing.worst.mean)} %{words}"
 
 
 def _when(condition: Condition) -> str:

@@ -192,10 +192,10 @@ def _cost(summary: Summary) -> Figure:
     axes = figure.subplots()
     condition = summary.conditions[-1]
     for number, defense in enumerate(summary.defenses):
-        lost = loss(summary, condition, defense)
-        if lost is not None:
+        lost, seconds = loss(summary, condition, defense), seconds_per_round(summary, defense)
+        if lost is not None and seconds is not None:
             axes.errorbar(
-                1000 * seconds_per_round(summary, defense),
+                1000 * seconds,
                 100 * lost.mean,
                 yerr=None if lost.half is None else 100 * lost.half,
                 color=COLORS[number % len(COLORS)],

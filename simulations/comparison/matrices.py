@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from quickthorn.simulations.comparison.plan import NO_ATTACK
-from quickthorn.simulations.comparison.questions import Reading, rank, read
+from quickthorn.simulations.comparison.questions import Reading, read
+from quickthorn.simulations.comparison.ranking import rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

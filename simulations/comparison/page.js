@@ -3,10 +3,12 @@
   const curves = JSON.parse(document.getElementById("curves").textContent);
   const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
   const show = () => {
-    const condition = chosen("condition"), view = chosen("view");
-    for (const panel of document.querySelectorAll("[data-condition]")) {
-      panel.hidden = panel.dataset.condition !== condition ||
-        ("view" in panel.dataset && panel.dataset.view !== view);
+    // Where there is nothing to choose, there is no control, and all that there is stays.
+    for (const name of ["condition", "view"]) if (chosen(name) !== undefined) only(name);
+  };
+  const only = (name) => {
+    for (const panel of document.querySelectorAll(`[data-${name}]`)) {
+      panel.classList.toggle(`other-${name}`, panel.dataset[name] !== chosen(name));
     }
   };
   for (const input of document.querySelectorAll(".controls input")) input.addEventListener("change", show);

@@ -129,14 +129,14 @@ class LocalCrew:
     def _lost(self, worker: _Worker) -> list[tuple[Run, bool]]:
         """Forget a worker that died, and note the run that it leaves behind."""
         status = worker.end()
+        run = self._busy.pop(worker, None)
         log = self._folder.path / LOG
         if not worker.ready:
             msg = f"a worker process could not start (status {status}); see {log}."
             raise RunError(msg)
-        if worker in self._idle:
+        if run is None:
             self._idle.remove(worker)
             return []
-        run = self._busy.pop(worker)
         words = f"its process ended (status {status}; -9 is often a lack of memory); see {log}"
         return [(run, note_interruption(self._folder, run.id, words))]
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from quickthorn.simulations.comparison.plan import NO_ATTACK
 from quickthorn.simulations.comparison.results import defense_seconds, round_seconds
 from quickthorn.simulations.comparison.summary import (
-    FEWEST_SEEDS,
     Condition,
     Estimate,
     Summary,
@@ -17,7 +16,7 @@ from quickthorn.simulations.comparison.summary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from quickthorn.simulations.comparison.summary import Cell
 
@@ -25,8 +24,6 @@ View = Literal["worst", "mean"]
 
 # f* is the last number of attackers at which the accuracy is within this of the run without.
 WITHIN = 0.05
-# Too few seeds for an interval: smaller differences are called a tie.
-SAME = 0.01
 
 
 @dataclass(frozen=True)
@@ -89,69 +86,13 @@ def _mean_by_seed(cells: Sequence[Cell], figure: str) -> list[float]:
     return [fmean(getattr(cell.by_seed[seed], figure) for cell in cells) for seed in sorted(seeds)]
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A defense in the order of worst cases.
-
-    Attributes
-    ----------
-    defense
-        Its text form.
-    worst
-        Accuracy at the end under the attack (and on the split) that hurts it most.
-    attack, split
-        Which these are.
-    tied
-        Whether the seeds cannot tell it from the first; see ``rank``.
-    loss
-        Accuracy lost without an attack, see ``loss``; None where the grid cannot say.
-    seconds
-        Of admission, aggregation and scoring per round.
-
-    """
-
-    defense: str
-    worst: Estimate
-    attack: str
-    split: str
-    tied: bool
-    loss: Estimate | None
-    seconds: float
-
-
-def rank(
-    summary: Summary, condition: Condition, splits: Sequence[str] = ()
-) -> tuple[Standing, ...]:
-    """Order the defenses by their worst case over all attacks and the splits, best first.
-
-    A defense is tied with the first if the 95 % t-interval of their difference, seed by seed,
-    holds zero; with fewer than 3 common seeds, if the means differ by less than 1 point.
-    A defense that lacks the result of an attack is left out: its worst case is not known.
-    """
-    worst = {
-        defense: found
-        for defense in summary.defenses
-        if (found := _worst_case(summary, condition, defense, splits)) is not None
-    }
-    order = sorted(worst, key=lambda defense: -worst[defense][1].value.mean)
-    finals = {defense: _finals(summary, condition, defense, *worst[defense]) for defense in order}
-    return tuple(
-        Standing(
-            defense=defense,
-            worst=worst[defense][1].value,
-            attack=worst[defense][0],
-            split=worst[defense][1].split,
-            tied=defense != order[0] and _tied(finals[order[0]], finals[defense]),
-            loss=loss(summary, condition, defense, splits),
-            seconds=seconds_per_round(summary, defense),
-        )
-        for defense in order
-    )
-
-
-def _worst_case(
-    summary: Summary, condition: Condition, defense: str, splits: Sequence[str]
+def worst_case(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
 ) -> tuple[str, Reading] | None:
+    """Return the attack under which a defense ends with the lowest accuracy, and that accuracy.
+
+    None if the result of an attack is missing: then the worst case is not known.
+    """
     attacks = summary.hostile if condition.attackers else summary.attacks
     found = {
         attack: read(summary, condition, (defense, attack), splits=splits) for attack in attacks
@@ -160,20 +101,6 @@ def _worst_case(
     if not known or len(known) < len(attacks):
         return None
     return min(known, key=lambda pair: pair[1].value.mean)
-
-
-def _finals(
-    summary: Summary, condition: Condition, defense: str, attack: str, reading: Reading
-) -> Mapping[int, float]:
-    cell = summary.cell(condition, reading.split, defense, attack)
-    return {} if cell is None else {seed: run.final for seed, run in cell.by_seed.items()}
-
-
-def _tied(best: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    common = sorted(best.keys() & other.keys())
-    if len(common) < FEWEST_SEEDS:
-        return fmean(best.values()) - fmean(other.values()) < SAME
-    return estimate([best[seed] - other[seed] for seed in common]).low <= 0
 
 
 def loss(
@@ -263,7 +190,7 @@ def breakdown(
     held, tried = 0, 0
     for condition in family:
         base = _unattacked(summary, condition, defense, splits)
-        worst = _worst_case(summary, condition, defense, splits)
+        worst = worst_case(summary, condition, defense, splits)
         if not base or worst is None:
             break
         tried = condition.attackers
@@ -278,13 +205,16 @@ def worst_by_attackers(
 ) -> list[tuple[int, Estimate]]:
     """Return (attackers, worst case over attacks and splits), where all of it is known."""
     found = [
-        (condition.attackers, _worst_case(summary, condition, defense, ())) for condition in family
+        (condition.attackers, worst_case(summary, condition, defense, ())) for condition in family
     ]
     return [(attackers, worst[1].value) for attackers, worst in found if worst is not None]
 
 
-def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) -> float:
-    """Return the median over runs of what a round costs: the defense's part, or the whole."""
+def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) -> float | None:
+    """Return the median over runs of what a round costs: the defense's part, or the whole.
+
+    None if it has no run yet.
+    """
     records = [
         record
         for key, cell in summary.cells.items()
@@ -292,4 +222,4 @@ def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) ->
         for record in cell.by_seed.values()
     ]
     costs = [round_seconds(record) if whole else defense_seconds(record) for record in records]
-    return median(costs) if costs else 0.0
+    return median(costs) if costs else None

@@ -13,7 +13,8 @@ from quickthorn.simulations.comparison.answers import answers
 from quickthorn.simulations.comparison.charts import breakdown_chart
 from quickthorn.simulations.comparison.colors import scale_start
 from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix, views
-from quickthorn.simulations.comparison.questions import SAME, WITHIN, families
+from quickthorn.simulations.comparison.questions import WITHIN, families
+from quickthorn.simulations.comparison.ranking import OPEN, SAME
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, summarize
 from quickthorn.simulations.comparison.tables import (
     defense_table,
@@ -140,15 +141,16 @@ def _controls(summary: Summary) -> str:
         for number, item in enumerate(summary.conditions)
     ]
     every = dict.fromkeys(view for item in summary.conditions for view in views(summary, item))
-    return (
-        '<div class="controls" hidden>'
-        + _choices("condition", "hostile", conditions, start=len(conditions) - 1)
-        + _choices("view", "accuracy", [(view, view) for view in every], start=0)
-        + "</div>"
-    )
+    choices = [
+        _choices("condition", "hostile", conditions, start=len(conditions) - 1),
+        _choices("view", "accuracy", [(view, view) for view in every], start=0),
+    ]
+    return f'<div class="controls" hidden>{"".join(choices)}</div>' if any(choices) else ""
 
 
 def _choices(name: str, legend: str, values: Sequence[tuple[str, str]], *, start: int) -> str:
+    if len(values) == 1:
+        return ""
     boxes = "".join(
         f'<label class="choice"><input type="radio" name="{name}" value="{escape(value)}"'
         f"{' checked' if number == start else ''}><span>{escape(text)}</span></label>"
@@ -237,6 +239,8 @@ def _meaning(summary: Summary) -> str:
         "Tied": "the 95 % t-interval of the difference to the first, seed by seed, holds zero; "
         f"with fewer than {FEWEST_SEEDS} seeds, the means differ by less than "
         f"{100 * SAME:.0f} point.",
+        "Backdoors": f"one is in where it succeeds by more than {100 * OPEN:.0f} points above its "
+        "floor; a defense that lets one in stands behind all that do not.",
         "Hostile and assumed": "how many clients attack, and how many the defense was told to "
         "expect; they are separate in the grid, and marked where they differ.",
         "Lost without attack": f"the accuracy of {reference} less that of the defense, neither "

@@ -35,12 +35,14 @@ def points(value: Estimate) -> str:
     return text + ("" if value.half is None else f" ± {percent(value.half)}")
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | None) -> str:
     """Return a time per round in the unit that suits it.
 
-    >>> duration(0.0123), duration(0.0004), duration(2.5)
-    ('12 ms', '0.4 ms', '2.5 s')
+    >>> duration(0.0123), duration(0.0004), duration(2.5), duration(None)
+    ('12 ms', '0.4 ms', '2.5 s', '–')
     """
+    if seconds is None:
+        return "–"
     if seconds < _MILLISECOND * 10:
         return f"{1000 * seconds:.1f} ms"
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
@@ -54,12 +56,13 @@ def condition_name(condition: Condition) -> str:
 
 
 def breakable(name: str) -> str:
-    """Return a name as HTML that may break after its signs, and not within a word.
+    """Return a name as HTML that may break after its signs; on a narrow screen, after all.
 
-    >>> breakable("nnm | trimmed_mean")
-    'nnm |<wbr> trimmed_<wbr>mean'
+    >>> breakable("arc | trimmed_mean")
+    'arc |<wbr> trimmed_<wbr class="narrow">mean'
     """
-    return re.sub(r"([_|,=(])", r"\1<wbr>", escape(name))
+    text = re.sub(r"([_=(])", r'\1<wbr class="narrow">', escape(name))
+    return re.sub(r"([|,])", r"\1<wbr>", text)
 
 
 def breakdown_text(found: Breakdown | None) -> str:

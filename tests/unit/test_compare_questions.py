@@ -11,11 +11,11 @@ from quickthorn.simulations.comparison.questions import (
     breakdown,
     families,
     loss,
-    rank,
     read,
     seconds_per_round,
     unattacked,
 )
+from quickthorn.simulations.comparison.ranking import rank
 from quickthorn.simulations.comparison.results import false_alarms
 from quickthorn.simulations.comparison.summary import Condition, Summary, estimate, summarize
 from quickthorn.simulations.scenario import Scenario
@@ -97,6 +97,23 @@ def test_with_few_seeds_a_point_tells_apart(gap: float, *, tied: bool) -> None:
         F2,
     )
     assert found[1].tied is tied
+
+
+def test_a_defense_that_lets_a_backdoor_in_stands_behind_those_that_do_not() -> None:
+    success = {"mean": 0.9, "median": 0.06, "krum": 0.08}
+
+    def make(scenario: Scenario) -> SimulationRecord:
+        final = 0.95 if scenario.defense == "mean" else 0.9
+        if scenario.attack != "gaussian":
+            return record(scenario, final)
+        return record(scenario, final, success[scenario.defense], attack_success_floor=0.02)
+
+    tables = {"defense": list(success), "attack": ATTACKS, "attackers": [2], "seed": [0, 1, 2]}
+    found = rank(summarize(results(tables, make)), F2)
+    # 6 points above the floor are in, 4 are not; what lets one in is not tied with what does not.
+    assert [item.defense for item in found] == ["median", "mean", "krum"]
+    assert [item.backdoor and item.backdoor.is_in for item in found] == [False, True, True]
+    assert [item.tied for item in found] == [False, False, False]
 
 
 def test_a_defense_without_all_its_attacks_is_not_ranked() -> None:
