@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,7 +125,7 @@ class _Shown:
         self.done = 0
         self._failed = 0
         self._console = Console(stderr=True)
-        self._said = time.monotonic()
+        self._began = self._said = time.monotonic()
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -147,4 +148,6 @@ class _Shown:
         quiet = time.monotonic() - self._said < _SECONDS_BETWEEN_LINES
         if not self._console.is_terminal and not (quiet and left):
             self._said = time.monotonic()
-            typer.echo(f"{words}: {self.done} done, {left} to go", err=True)
+            rest = (self._said - self._began) * left / max(self.done, 1)
+            time_left = f", about {math.ceil(rest / 60)} min left" if self.done and left else ""
+            typer.echo(f"{words}: {self.done} done, {left} to go{time_left}", err=True)

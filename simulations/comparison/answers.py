@@ -93,12 +93,12 @@ def _card(summary: Summary, condition: Condition) -> str:
 
 def _backdoor(found: Backdoor) -> str:
     state = "one gets in" if found.is_in else "none gets in"
-    return f"{state}: {percent(found.success)} % succeed, {percent(found.floor)} % without it"
+    return f"{state} ({percent(found.success)} %, floor {percent(found.floor)} %)"
 
 
 def _last(standing: Standing) -> str:
     let_in = standing.backdoor is not None and standing.backdoor.is_in
-    words = f", and it lets {standing.backdoor.attack} in" if let_in and standing.backdoor else ""
+    words = ", lets a backdoor in" if let_in else ""
     return f"{standing.defense}: {percent(standing.worst.mean)} %{words}"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from quickthorn.simulations.comparison.plan import NO_ATTACK
 
@@ -78,8 +79,8 @@ def estimate(values: Sequence[float]) -> Estimate:
     n = len(values)
     if n < FEWEST_SEEDS:
         return Estimate(fmean(values), None, n)
-    factor = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return Estimate(fmean(values), factor * float(stats.sem(values)), n)
+    factor = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))  # the quantile of Student's t
+    return Estimate(fmean(values), factor * stdev(values) / math.sqrt(n), n)
 
 
 @dataclass(frozen=True)

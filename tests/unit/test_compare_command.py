@@ -102,6 +102,17 @@ def test_an_interrupt_says_how_to_go_on(calls: list[dict[str, Any]], tmp_path: P
     assert "The same command goes on" in answer.stderr
 
 
+def test_where_stderr_is_no_terminal_progress_comes_in_lines(
+    calls: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quickthorn.simulations.compare_cli._SECONDS_BETWEEN_LINES", 0.0)
+    lines = run("stop", "--out", str(tmp_path)).stderr.splitlines()
+    assert lines[:2] == [
+        "runs: 0 done, 2 to go",
+        "runs: 1 done, 1 to go, about 1 min left",
+    ]
+
+
 @pytest.mark.parametrize("text", ["rounds", "=3"])
 def test_a_setting_without_its_sign_is_refused(text: str, tmp_path: Path) -> None:
     answer = run("quick", "--out", str(tmp_path), "--set", text)
