@@ -24,6 +24,15 @@ _LEFT_FREE = 64 << 20
 _ZEROS = bytes(1 << 20)
 
 
+def spills(size: int, spill_bytes: int) -> bool:
+    """Return whether so many bytes of updates go to a file.
+
+    >>> spills(3 << 30, SPILL_BYTES), spills(3 << 30, 0)
+    (True, False)
+    """
+    return 0 < spill_bytes <= size
+
+
 def reserve(
     shape: tuple[int, int], dtype: np.dtype[Any], *, folder: Path, spill_bytes: int
 ) -> Array:
@@ -48,7 +57,7 @@ def reserve(
 
     """
     size = prod(shape) * dtype.itemsize
-    if not spill_bytes or size < spill_bytes:
+    if not spills(size, spill_bytes):
         return np.empty(shape, dtype)
     if shutil.disk_usage(folder).free < size + shape[1] * dtype.itemsize + _LEFT_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from quickthorn.server.mailbox import Arrival, Mailbox, open_mailbox
 from quickthorn.server.model import save_model, to_model, to_record
 from quickthorn.server.recorder import LOG, Recorder
 from quickthorn.server.root import check_root, own_update
-from quickthorn.server.storage import SPILL_BYTES, reserve
+from quickthorn.server.storage import SPILL_BYTES, reserve, spills
 from quickthorn.server.store import RoundRecord
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
@@ -369,6 +370,8 @@ class RobustStrategy(Strategy):
             layout, weights, arrays_key=self.arrayrecord_key, weight_key=self.weighted_by_key
         )
         outcome, intake = self._play(number, replies, expected, counters)
+        if spills(len(self._asked) * weights.nbytes, self.spill_bytes):
+            gc.collect()  # compiling leaves cycles, which may hold the file and its room
         self.state = outcome.state
         model = self._sent
         if outcome.weights is not None and outcome.counters is not None:

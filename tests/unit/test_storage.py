@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from flwr.app import RecordDict
 from quickthorn.server import strategy as server
 from quickthorn.server.storage import reserve
 from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.round import RoundOutcome, run_round
 from tests.federations import client_of, grid_of, members, run
 
 if TYPE_CHECKING:
@@ -141,6 +143,23 @@ def test_a_full_disk_costs_the_round_and_not_the_run(
     assert {(v.client, v.accepted, v.code) for v in verdicts} == {
         (client_of(index), False, "no-room") for index in range(7)
     }
+
+
+def test_a_file_is_gone_with_the_round_whatever_still_refers_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaky(*given: Any, **options: Any) -> RoundOutcome:  # noqa: ANN401 - whatever it takes
+        cycle = list(given)
+        cycle.append(cycle)
+        return run_round(*given, **options)
+
+    monkeypatch.setattr(server, "run_round", leaky)
+    gc.disable()
+    try:
+        run(tmp_path, grid_of(members()), rounds=1, spill_bytes=1)
+        assert open_files(tmp_path) == []
+    finally:
+        gc.enable()
 
 
 def test_a_failure_leaves_no_file(
