@@ -197,7 +197,8 @@ def check_form(tensor: Tensor, shape: tuple[int, ...], descr: str, spoken: str) 
 
 
 def _flat(tensor: Tensor, array: Array) -> Array:
-    check_form(tensor, array.shape, array.dtype.str, str(array.dtype))
+    if (array.dtype, array.shape) != (tensor.dtype, tensor.shape):
+        check_form(tensor, array.shape, array.dtype.str, str(array.dtype))
     return array.reshape(-1)
 
 

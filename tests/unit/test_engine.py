@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from quickthorn.client.datasets import Dataset, load_split
+from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model
 from quickthorn.client.partition import partition
 from quickthorn.client.training import derive_seed
-from quickthorn.simulations import Scenario, SimulationRecord, simulate
+from quickthorn.simulations import Scenario, SimulationRecord, engine_bench, simulate
 from quickthorn.simulations import engine as module
 from quickthorn.simulations.attacks.attack import Attack, AttackStep
 from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
+from quickthorn.simulations.flower_engine import client_settings
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import draw
@@ -48,8 +49,7 @@ def run(**changes: Any) -> SimulationRecord:  # noqa: ANN401 - any key of a scen
 
 def use(monkeypatch: pytest.MonkeyPatch, attack: Attack) -> None:
     """Let every scenario have ``attack``, whatever its text says."""
-    for name in ("members", "engine"):
-        monkeypatch.setattr(f"quickthorn.simulations.{name}.build_attack", lambda text: attack)
+    monkeypatch.setattr("quickthorn.simulations.members.build_attack", lambda text: attack)
 
 
 def on_update(apply: Any, knows: Any = "own data") -> Attack:  # noqa: ANN401 - any attack
@@ -141,6 +141,7 @@ def test_evaluations_come_when_asked_for_and_after_the_last_round() -> None:
         {},
         {"attackers": 2, "byzantine": 2, "attack": "sign_flip", "defense": "nnm | trimmed_mean"},
         {"attackers": 2, "byzantine": 1, "attack": "gaussian", "defense": "bucketing | median"},
+        {"attackers": 2, "attack": "label_flip | scaling(factor=3)", "attack_every": 2},
         {"defense": "weighted_mean", "partition": "dirichlet", "client_momentum": 0.5},
         {"defense": "centered_clipping", "optimizer": "adam", "partition": "shards"},
         {"clients": 11, "clients_per_round": 8, "attackers": 3, "attack": "sign_flip"},
@@ -171,7 +172,7 @@ def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
         "partition": "dirichlet",
         "attackers": 1,
         "byzantine": 1,
-        "attack": "sign_flip",
+        "attack": "label_flip | scaling(factor=3)",
         "defense": "trimmed_mean",
         "rounds": 2,
     }
@@ -189,6 +190,25 @@ def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
     assert found["model_digest"] == simulate(Scenario.from_table(table)).model_digest
     plain = simulate(Scenario.from_table(table | {"attack": "none"}))
     assert found["model_digest"] != plain.model_digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attack": "alie", "client_momentum": 0.9}, "attack, client_momentum"),
+        ({"partition": "shards", "attackers": 1, "attack": "sign_flip"}, "partition"),
+        ({"clients_per_round": 3, "lr_schedule": "step(every=2)"}, "clients_per_round, lr_sch"),
+    ],
+)
+def test_what_flowers_engine_cannot_do_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"cannot run this scenario's {words}"):
+        client_settings(dataclasses.replace(SMALL, **changes))
+
+
+def test_the_benchmark_compares_the_same_work() -> None:
+    scenario = Scenario(clients=5, rounds=2, model="logistic")
+    ours, bare = engine_bench.engine_loop(scenario), engine_bench.bare_loop(scenario)
+    torch.testing.assert_close(ours, bare, rtol=0, atol=1e-5)
 
 
 def test_what_cannot_be_finite_is_refused_by_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,36 +306,14 @@ def test_nobody_to_look_at_and_no_defense_to_ask_is_no_crash(
     assert set(record.unchanged_rounds) == set(range(1, 9))
 
 
-@dataclasses.dataclass(frozen=True)
-class Stamp:
-    """A backdoor on one feature."""
-
-    target: int = 1
-
-    def poison(
-        self, dataset: Dataset, *, member: int, members: int, rng: np.random.Generator
-    ) -> Dataset:
-        assert 0 <= member < members == 2
-        labels = np.full_like(dataset.labels, self.target)
-        return Dataset(self.trigger(dataset.features), labels, dataset.classes)
-
-    def trigger(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        stamped = features.copy()
-        stamped[:, 0] = 9.0
-        return stamped
-
-
 def test_a_backdoor_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = AttackSpec(name="stamp", kind="data", apply=Stamp, knows="own data", reference="")
-    attack = Attack((AttackStep(spec),))
     monkeypatch.setattr(module, "_FLOORS", {})
     plain = run(attackers=2)
     assert (plain.attack_success, plain.attack_success_floor) == (None, None)
-    texts = {"sign_flip": attack, "none": Attack()}  # one text has to stand for it
-    for name in ("members", "engine"):
-        monkeypatch.setattr(f"quickthorn.simulations.{name}.build_attack", texts.__getitem__)
     seen: list[tuple[int, int]] = []
-    scenario = dataclasses.replace(SMALL, attackers=2, attack="sign_flip", local_epochs=2)
+    scenario = dataclasses.replace(
+        SMALL, attackers=2, attack="tabular_backdoor(target=1) | model_replacement"
+    )
     record = simulate(scenario, lambda done, total, _: seen.append((done, total)))
     assert seen == [(done, 6) for done in range(1, 7)]
     assert record.attack_success is not None
