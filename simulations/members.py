@@ -11,21 +11,20 @@ import numpy as np
 import torch
 
 from quickthorn.client.datasets import load_split
-from quickthorn.client.models import build_model, get_state, set_state
+from quickthorn.client.models import get_state, set_state
 from quickthorn.client.optimizers import Sgd
-from quickthorn.client.partition import outsiders, partition
 from quickthorn.client.root import ROOT_SAMPLES, draw_root
 from quickthorn.client.training import derive_seed, fit
 from quickthorn.server.judgement import Expectation
-from quickthorn.server.references import resolve
 from quickthorn.server.root import own_update
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.oracle import Oracle, UnansweredError
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
 from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.schedule import parse_schedule
+from quickthorn.simulations.setting import deal, make_model
 from quickthorn.simulations.together import fit_together, is_stackable, stack
-from quickthorn.strategies.errors import ConfigurationError, RunError
+from quickthorn.strategies.errors import RunError
 from quickthorn.strategies.updates import ModelLayout
 
 if TYPE_CHECKING:
@@ -96,10 +95,10 @@ class Members:
         self._watch = watch
         self._schedule = parse_schedule(scenario.lr_schedule)
         self._data = load_split(scenario.dataset, "train", scenario.data_dir)
-        self._shares = _deal(scenario, self._data.labels)
+        self._shares = deal(scenario, self._data.labels)
         with watch("attack"):
             self._poisoned = self._poison()
-        self.model = _make_model(scenario, self._data)
+        self.model = make_model(scenario, self._data)
         self.initial: Model = get_state(self.model)
         self.layout = ModelLayout.of(self.initial)
         self._trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
@@ -337,34 +336,3 @@ class Members:
             )
             for member in range(scenario.attackers)
         }
-
-
-def _deal(scenario: Scenario, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Deal the samples; with sorted shards the hostile hold IID parts, as in the benchmark."""
-    honest = scenario.clients - scenario.attackers if scenario.partition == "shards" else 0
-    shares = partition(
-        labels,
-        honest or scenario.clients,
-        scenario.partition,
-        alpha=scenario.alpha,
-        gamma=scenario.gamma,
-        shards_per_client=1,
-        seed=scenario.seed,
-    )
-    beside = scenario.clients - len(shares)
-    return shares + outsiders(len(labels), len(shares), beside, seed=scenario.seed)
-
-
-def _make_model(scenario: Scenario, data: Dataset) -> torch.nn.Module:
-    """Build the named model, or call the user's factory under the scenario's seed."""
-    shape, classes = data.features.shape[1:], len(data.classes)
-    if ":" not in scenario.model:
-        return build_model(scenario.model, shape, classes, scenario.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(scenario.seed)
-        model = resolve(scenario.model)(shape, classes)
-    if not isinstance(model, torch.nn.Module):
-        got = type(model).__name__
-        msg = f"{scenario.model} must return a torch.nn.Module; got {got}."
-        raise ConfigurationError(msg)
-    return model

@@ -61,8 +61,9 @@ class Scenario:
         How many members there are, and how many are drawn in a round; 0 draws all.
     partition, alpha, gamma
         Who holds which samples: ``iid``; ``dirichlet`` with concentration ``alpha``;
-        ``shards``, sorted by label and cut into one piece per client; ``gamma``, a share
-        ``gamma`` of the samples IID and the rest sorted; ``long_tail``.
+        ``shards``, sorted by label and cut into one piece per honest client, while the hostile
+        hold IID parts of the same samples; ``gamma``, a share ``gamma`` of the samples IID and
+        the rest sorted; ``long_tail``.
     rounds
         Rounds of training.
     local_epochs, local_steps
