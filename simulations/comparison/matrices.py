@@ -20,14 +20,14 @@ Measure = Literal["accuracy", "attack success", "detection"]
 _FIGURES: Mapping[Measure, tuple[str, str, bool]] = {
     "accuracy": ("final", "peak", True),
     "attack success": ("attack_success", "attack_success_floor", False),
-    "detection": ("detection_auc", "", True),
+    "detection": ("detection_auc", "false_alarms", True),
 }
 WORST, MEAN = "worst over splits", "mean over splits"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell: its figure, the one beside it (peak, floor), and what is not there.
+    """A cell: its figure, the one beside it (peak, floor, false alarms), and what is not there.
 
     Attributes
     ----------
@@ -118,9 +118,7 @@ def _entry(
     # Beside the worst split stands the figure of that same split.
     own = (value.split,) if value and value.split else splits
     other = (
-        read(summary, condition, cell, figure=beside, view="mean", splits=own)
-        if beside and value
-        else None
+        read(summary, condition, cell, figure=beside, view="mean", splits=own) if value else None
     )
     found = [
         summary.cell(condition, split, *cell) for split in splits or summary.splits_of(condition)

@@ -13,6 +13,7 @@ from quickthorn.simulations.comparison.summary import (
     Estimate,
     Summary,
     estimate,
+    figure_of,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
     summary, condition, cell
         Where to look; ``cell`` is the defense and the attack.
     figure
-        ``final``, ``peak``, ``attack_success``, ``attack_success_floor`` or ``detection_auc``.
+        ``final``, ``peak``, ``attack_success``, ``attack_success_floor``, ``detection_auc``
+        or ``false_alarms``.
     view
         ``worst``: of the split whose mean over seeds is the worst. ``mean``: over the splits,
         for each seed that all of them have; the interval is over these means.
@@ -83,7 +85,9 @@ def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
 
 def _mean_by_seed(cells: Sequence[Cell], figure: str) -> list[float]:
     seeds = set.intersection(*(set(cell.by_seed) for cell in cells))
-    return [fmean(getattr(cell.by_seed[seed], figure) for cell in cells) for seed in sorted(seeds)]
+    rows = ([figure_of(cell.by_seed[seed], figure) for cell in cells] for seed in sorted(seeds))
+    present = ([value for value in row if value is not None] for row in rows)
+    return [fmean(row) for row in present if len(row) == len(cells)]
 
 
 def worst_case(

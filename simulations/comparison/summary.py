@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from scipy.special import stdtrit
 
 from quickthorn.simulations.comparison.plan import NO_ATTACK
+from quickthorn.simulations.comparison.results import false_alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -83,6 +84,12 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(fmean(values), factor * stdev(values) / math.sqrt(n), n)
 
 
+def figure_of(record: SimulationRecord, name: str) -> float | None:
+    """Return an attribute of a record (``final``, ``peak`` …), or its ``false_alarms``."""
+    value = false_alarms(record) if name == "false_alarms" else getattr(record, name)
+    return None if value is None else float(value)
+
+
 @dataclass(frozen=True)
 class Cell:
     """The runs of one key.
@@ -101,9 +108,9 @@ class Cell:
     missing: int
 
     def of(self, figure: str) -> Estimate | None:
-        """Return a figure of the record (``final``, ``peak`` …), or None if no run has it."""
-        values = [getattr(record, figure) for record in self.by_seed.values()]
-        present = [float(value) for value in values if value is not None]
+        """Return a figure of the runs (see ``figure_of``), or None if no run has it."""
+        values = [figure_of(record, figure) for record in self.by_seed.values()]
+        present = [value for value in values if value is not None]
         return estimate(present) if present else None
 
 

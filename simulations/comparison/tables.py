@@ -25,11 +25,17 @@ from quickthorn.simulations.comparison.texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from quickthorn.simulations.comparison.matrices import Entry, Matrix
+    from quickthorn.simulations.comparison.matrices import Entry, Matrix, Measure
     from quickthorn.simulations.comparison.results import Result
     from quickthorn.simulations.comparison.summary import Summary
+
+_BESIDE: Mapping[Measure, str] = {
+    "accuracy": "peak",
+    "attack success": "floor",
+    "detection": "false",
+}
 
 
 def cell_id(matrix: Matrix, summary: Summary, cell: tuple[str, str]) -> str:
@@ -86,18 +92,19 @@ def _lines(matrix: Matrix, entry: Entry) -> str:
     if entry.value is None:
         return ""
     value = entry.value.value
-    if matrix.measure == "detection":
-        spread = "" if value.half is None else f"<small>± {value.half:.2f}</small>"
-        return f"<b>{value.mean:.2f}</b>{spread}"
-    parts = [f"<b>{percent(value.mean)}</b>"]
+    show = _share if matrix.measure == "detection" else percent
+    parts = [f"<b>{show(value.mean)}</b>"]
     if value.half is not None:
-        parts.append(f"<small>± {percent(value.half)}</small>")
+        parts.append(f"<small>± {show(value.half)}</small>")
     if entry.beside is not None:
-        word = "peak" if matrix.measure == "accuracy" else "floor"
-        parts.append(f"<small>{word} {percent(entry.beside.value.mean)}</small>")
+        parts.append(f"<small>{_BESIDE[matrix.measure]} {percent(entry.beside.value.mean)}</small>")
     if entry.failed or entry.missing:
         parts.append(f"<small>{_absent(entry)}</small>")
     return "".join(parts)
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _absent(entry: Entry) -> str:

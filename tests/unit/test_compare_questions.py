@@ -144,6 +144,24 @@ def test_over_splits_the_worst_is_of_one_and_the_mean_is_seed_by_seed() -> None:
     assert mean.value.half == pytest.approx(4.303 * 0.1 / math.sqrt(3), rel=1e-3)
 
 
+def test_a_seed_without_the_figure_is_in_no_mean() -> None:
+    def make(scenario: Scenario) -> SimulationRecord:
+        # Where nobody was scored, nothing is known of false alarms.
+        scores = {} if scenario.seed == 1 else {scenario.client_ids[0]: 4.0 - scenario.seed}
+        return record(scenario, 0.9, scores=scores)
+
+    tables = {"defense": ["mean"], "attack": ["sign_flip"], "attackers": [2], "seed": [0, 1, 2]}
+    found = read(
+        summarize(results({**tables, "split": ["iid", "shards"]}, make)),
+        F2,
+        ("mean", "sign_flip"),
+        figure="false_alarms",
+        view="mean",
+    )
+    assert found is not None
+    assert (found.value.mean, found.value.seeds) == (0.5, 2)
+
+
 def test_a_split_without_a_result_leaves_no_worst_case() -> None:
     found = summary(
         lambda s: None if s.partition == "shards" else 0.9,

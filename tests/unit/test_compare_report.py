@@ -139,6 +139,11 @@ def test_attack_success_stands_beside_its_floor(page: str) -> None:
     assert text.count("33.0 ± 0.0 floor 2.0") >= len(GRID["defense"])
 
 
+def test_detection_stands_beside_its_false_alarms(page: str) -> None:
+    text = text_of(page[page.index("Are the hostile clients found?") :])
+    assert "1.00 ± 0.00 false 0.0" in text
+
+
 def test_a_page_without_enough_runs_says_so() -> None:
     text = text_of(report(results({"defense": ["mean"]}, lambda _: None)))
     assert "The grid is not far enough for an answer." in text
