@@ -118,15 +118,17 @@ class Folder:
 
     def save(self, outcome: Outcome) -> None:
         """Write what became of a run; only the owner of its claim may."""
-        write_whole(
-            self._runs / f"{outcome.run}.json",
-            json.dumps(asdict(outcome), ensure_ascii=False).encode(),
-        )
+        content = json.dumps(asdict(outcome), ensure_ascii=False).encode()
+        write_whole(self._runs / f"{outcome.run}.json", content, writer="owner")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen in part, not even after a loss of power."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def write_whole(path: Path, content: bytes, *, writer: str | None = None) -> None:
+    """Write a file so that it is never seen in part, not even after a loss of power.
+
+    ``writer`` names who writes, this process by default: two at once need two names, and what
+    one left behind when it was killed, the next of the same name takes over.
+    """
+    beside = path.with_name(f".{path.name}.{writer or os.getpid()}")
     try:
         with beside.open("wb") as file:
             file.write(content)

@@ -90,6 +90,17 @@ def test_an_interrupted_write_leaves_the_old_file(
     assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"old"]
 
 
+def test_what_a_killed_owner_left_unfinished_is_gone_after_the_next(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    unfinished = tmp_path / "runs" / ".ab12.json.owner"
+    unfinished.write_text('{"run": "ab', encoding="utf-8")
+    assert folder.load("ab12") is None
+    assert folder.runs() == []
+    folder.save(Outcome("ab12", "failed", "x"))
+    assert folder.runs() == ["ab12"]
+    assert not unfinished.exists()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"run": "ab12"}'])
 def test_a_result_that_is_no_result_is_named(tmp_path: Path, content: str) -> None:
     folder = Folder(tmp_path)
