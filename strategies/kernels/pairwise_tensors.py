@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def gram(values: Rows, exponent: int = 0) -> NDArray[np.float64]:
-    """Return the (n, n) inner products of the rows / 2^exponent, accumulated in float64."""
+    """Return the (n, n) inner products of the rows / 2^exponent, accumulated in float64.
+
+    Symmetric to the bit, which the search of MDA relies on: torch does not promise that of a
+    matrix times its transpose.
+    """
     n, d = values.shape
     products = zeros(values, n, n)
     for chunk in column_chunks(d):
@@ -24,4 +28,5 @@ def gram(values: Rows, exponent: int = 0) -> NDArray[np.float64]:
         if exponent:
             part = torch.ldexp(part, torch.tensor(-exponent, device=part.device))
         products += part @ part.T
-    return to_host(products)
+    lower = products.tril()
+    return to_host(lower + lower.tril(-1).T)

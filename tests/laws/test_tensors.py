@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quickthorn.strategies import Aggregate, build
 from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.kernels.pairwise import gram
 from tests.laws.laws import (
     Law,
     arrival_order_changes_no_bit,
@@ -127,3 +128,16 @@ def test_a_state_goes_from_arrays_to_tensors_and_back(rule: str) -> None:
         expected = defense.aggregate(values, state=expected_state)
         np.testing.assert_allclose(np.asarray(found.vector), expected.vector, rtol=1e-12)
         state, expected_state = found.state, expected.state
+
+
+def test_products_are_symmetric_to_the_bit() -> None:
+    """Else the search of MDA, which asks either row of a pair, may keep a liar among the honest."""
+    rows = np.random.default_rng(0).normal(size=(23, 12007))
+    rows[:2] = -50 * rows[2:].mean(axis=0)
+    tensor: Any = torch.from_numpy(rows)
+    products = gram(tensor)
+    assert np.array_equal(products, products.T)
+    # Mixed, all honest rows are the same up to rounding, and no liar is near them.
+    found = build("nnm | mda", byzantine=2).aggregate(tensor)
+    assert found.influence is not None
+    assert not found.influence[:2].any()
