@@ -358,10 +358,11 @@ class Mixed:
 
 def check_values(values: Any) -> None:  # noqa: ANN401 - whatever a caller brings
     """Raise an ``UpdateError`` unless ``values`` is a finite (n, d) float matrix, n, d > 0."""
-    known = isinstance(values, np.ndarray) or on_device(values)
+    # No other subclass: masks would be ignored, and a np.matrix has no vectors.
+    known = type(values) in {np.ndarray, np.memmap} or on_device(values)
     if not known or values.ndim != 2 or 0 in values.shape:  # noqa: PLR2004 - a matrix has two axes
         got = f"shape {tuple(values.shape)}" if known else type(values).__name__
-        msg = f"updates must be an (n, d) array with n, d >= 1; got {got}."
+        msg = f"updates must be an (n, d) array with n, d >= 1, or a torch tensor; got {got}."
         raise UpdateError(msg)
     if str(values.dtype).removeprefix("torch.") not in {"float32", "float64"}:
         msg = f"updates must be float32 or float64; got {values.dtype}. Convert them first."

@@ -118,6 +118,11 @@ def test_a_matrix_refuses_what_is_not_finite() -> None:
         UpdateMatrix.of({"a": np.zeros(2), "b": np.array([0.0, np.nan])})
 
 
+def test_no_masked_array_passes_for_a_matrix() -> None:
+    with pytest.raises(UpdateError, match=r"must be an \(n, d\) array with"):
+        check_values(np.ma.masked_array(np.ones((3, 2))))
+
+
 @given(kept=st.sets(st.integers(0, 7), min_size=1), order=st.permutations(range(8)))
 def test_the_builder_closes_the_gaps_whatever_the_order(kept: set[int], order: list[int]) -> None:
     builder = MatrixBuilder([f"c{i}" for i in order], size=3, dtype=np.dtype("f4"))
