@@ -27,11 +27,12 @@ from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import Tally, draw
 from quickthorn.strategies import build
 from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.registry import DEFAULT_SCORERS
 from quickthorn.strategies.round import run_round
 from quickthorn.strategies.updates import UpdateMatrix, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -150,13 +151,15 @@ def _runner(scenario: Scenario) -> Runner:
     return run_rounds_on_flower
 
 
-def run_rounds(members: Members, watch: Stopwatch, after: After) -> tuple[Model, Tally]:
+def run_rounds(
+    members: Members, watch: Stopwatch, after: After, scorers: Sequence[str] = DEFAULT_SCORERS
+) -> tuple[Model, Tally]:
     """Run all rounds; return the final model and what was found on the way."""
     scenario, layout = members.scenario, members.layout
     rows = np.empty((len(draw(scenario, 1)), layout.size), layout.dtype)
     model, state, tally = members.initial, None, Tally()
     for number in range(1, scenario.rounds + 1):
-        outcome, verdicts = _play(members, number, model, state, rows, watch)
+        outcome, verdicts = _play(members, number, model, state, rows, watch, scorers)
         state = outcome.state
         if outcome.weights is not None and outcome.counters is not None:
             model = layout.unflatten(outcome.weights, outcome.counters)
@@ -166,7 +169,13 @@ def run_rounds(members: Members, watch: Stopwatch, after: After) -> tuple[Model,
 
 
 def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
-    members: Members, number: int, sent: Model, state: State | None, rows: Array, watch: Stopwatch
+    members: Members,
+    number: int,
+    sent: Model,
+    state: State | None,
+    rows: Array,
+    watch: Stopwatch,
+    scorers: Sequence[str],
 ) -> tuple[RoundOutcome, list[Verdict]]:
     """Play one round on the model ``sent``; ``rows`` is room for the updates."""
     scenario, layout = members.scenario, members.layout
@@ -189,6 +198,7 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
         weights=weights,
         counters=found or [counters],
         quorum=0,
+        scorers=scorers,
         optimizer=build_optimizer(scenario.optimizer),
         trusted=trusted,
         layout=layout,

@@ -42,12 +42,15 @@ class Tally:
         Client to its anomaly in each round in which it was scored.
     unchanged
         Round to the reason for which the model stayed.
+    signals
+        Signal to client to its z in each of those rounds.
 
     """
 
     verdicts: dict[str, dict[str, int]] = field(default_factory=dict)
     anomalies: dict[str, list[float]] = field(default_factory=dict)
     unchanged: dict[int, str] = field(default_factory=dict)
+    signals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def add(
         self, number: int, verdicts: Iterable[Verdict], scores: Iterable[Score], reason: str
@@ -56,7 +59,10 @@ class Tally:
         for verdict in verdicts:
             codes = self.verdicts.setdefault(verdict.client, {})
             codes[verdict.code] = codes.get(verdict.code, 0) + 1
-        for client, anomaly in suspicion(scores).items():
+        found = tuple(scores)
+        for client, anomaly in suspicion(found).items():
             self.anomalies.setdefault(client, []).append(anomaly)
+        for score in found:
+            self.signals.setdefault(score.signal, {}).setdefault(score.client, []).append(score.z)
         if reason:
             self.unchanged[number] = reason

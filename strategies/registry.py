@@ -47,7 +47,9 @@ AGGREGATORS = (
     "weighted_mean",
 )
 PREAGGREGATORS = ("arc", "bucketing", "clip", "nnm")
-SCORERS = ("cosine", "krum_distance", "norm")
+SCORERS = ("cosine", "krum_distance", "norm", "signs", "similarity", "spectral")
+# The others also mark honest organizations with unusual data; ask for them by name.
+DEFAULT_SCORERS = ("cosine", "krum_distance", "norm")
 OPTIMIZERS = ("adam", "momentum", "sgd", "yogi")
 
 _TABLES: Mapping[Kind, tuple[str, ...]] = {

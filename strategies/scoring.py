@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels.mapped import by_blocks
-from quickthorn.strategies.registry import SCORERS, find
+from quickthorn.strategies.registry import DEFAULT_SCORERS, find
 from quickthorn.strategies.updates import Score
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def score_updates(
-    matrix: UpdateMatrix, *, byzantine: int, scorers: Sequence[str] = SCORERS
+    matrix: UpdateMatrix, *, byzantine: int, scorers: Sequence[str] = DEFAULT_SCORERS
 ) -> tuple[Score, ...]:
     """Score every client of one round on every signal; a pure function, whatever the rule.
 
@@ -118,7 +119,7 @@ def score_updates(
     'update points away from the others (cosine -0.71, the others 0.89 to 0.95)'
 
     """
-    rows = by_blocks(matrix.values)
+    facts = Facts(by_blocks(matrix.values))
     scores: list[Score] = []
     for name in scorers:
         spec = find("scorer", name)
@@ -127,7 +128,7 @@ def score_updates(
         supply = {"byzantine": byzantine} if "byzantine" in spec.supplied else {}
         # Lengths near the end of float64 overflow on the way; what comes out is made finite.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            scores.extend(_judge(name, spec.apply(rows, **supply), matrix.clients))
+            scores.extend(_judge(name, spec.apply(facts, **supply), matrix.clients))
     return tuple(scores)
 
 

@@ -44,11 +44,17 @@ def krum_scores(
         (n,); infinite for a row whose squares overflow.
 
     """
-    distances = squared_distances(values)
-    np.fill_diagonal(distances, np.inf)
-    count = len(values) - byzantine - (1 if neighbors == "n-f-1" else 2)
-    nearest = np.sort(distances, axis=1)[:, :count]
-    scores: NDArray[np.float64] = nearest.sum(axis=1)
+    return scores_of(squared_distances(values), byzantine, neighbors)
+
+
+def scores_of(
+    distances: NDArray[np.float64], byzantine: int, neighbors: Neighbors = "n-f-2"
+) -> NDArray[np.float64]:
+    """Return ``krum_scores`` from the (n, n) squared distances, which stay as they are."""
+    others = distances.copy()
+    np.fill_diagonal(others, np.inf)
+    count = len(others) - byzantine - (1 if neighbors == "n-f-1" else 2)
+    scores: NDArray[np.float64] = np.sort(others, axis=1)[:, :count].sum(axis=1)
     return scores
 
 

@@ -56,7 +56,7 @@ def squared_distances(values: Rows) -> NDArray[np.float64]:
         units of a power of two: the distances of one matrix compare with each other.
 
     """
-    return _distances(gram(values, _exponent(values)))
+    return distances_of(gram(values, typical_exponent(values)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +92,8 @@ def central_gram(values: Rows) -> CentralGram:
         (n, d) float32 or float64 deltas.
 
     """
-    products = gram(values, _exponent(values))
-    reach = np.sort(_distances(products), axis=1)[:, len(values) // 2]
+    products = gram(values, typical_exponent(values))
+    reach = np.sort(distances_of(products), axis=1)[:, len(values) // 2]
     center = int(np.argmin(reach))
     with np.errstate(over="ignore", invalid="ignore"):
         central = products - products[center] - products[:, [center]] + products[center, center]
@@ -104,7 +104,8 @@ def central_gram(values: Rows) -> CentralGram:
     return CentralGram(central, near, np.where(near, rounding, 0.0))
 
 
-def _distances(products: NDArray[np.float64]) -> NDArray[np.float64]:
+def distances_of(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (n, n) squared distances that follow from ``gram``."""
     norms = np.diag(products)
     with np.errstate(over="ignore", invalid="ignore"):
         distances = norms[:, None] + norms[None, :] - 2.0 * products
@@ -114,7 +115,7 @@ def _distances(products: NDArray[np.float64]) -> NDArray[np.float64]:
     return distances
 
 
-def _exponent(values: Rows) -> int:
+def typical_exponent(values: Rows) -> int:
     """Return 0, or the binary exponent of the typical row where squares leave float64.
 
     The median peak decides: fewer than half of the rows, the liars, cannot move it beyond

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.kernels.blocks import column_blocks
-from quickthorn.strategies.kernels.rows import row_norms
+from quickthorn.strategies.kernels.rows import row_norms, sum_rows
+from quickthorn.strategies.kernels.threads import each
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from numpy.typing import NDArray
+
+    from quickthorn.strategies.facts import Facts
 
 
-def cosine(values: Array) -> Signal:
+def cosine(facts: Facts) -> Signal:
     """Measure the cosine between each update and the coordinate-wise median of all.
 
         c_i = ⟨x_i, m⟩ / (‖x_i‖ ‖m‖),   m = median(x_1, …, x_n)
@@ -26,8 +28,8 @@ def cosine(values: Array) -> Signal:
 
     Parameters
     ----------
-    values
-        (n, d) updates.
+    facts
+        Of (n, d) updates.
 
     Returns
     -------
@@ -36,7 +38,8 @@ def cosine(values: Array) -> Signal:
 
     Example
     -------
-    >>> cosine(np.array([[1.0, 0.0], [2.0, 0.0], [-3.0, 0.0]])).values
+    >>> from quickthorn.strategies.facts import Facts
+    >>> cosine(Facts(np.array([[1.0, 0.0], [2.0, 0.0], [-3.0, 0.0]]))).values
     array([ 1.,  1., -1.])
 
     References
@@ -44,15 +47,17 @@ def cosine(values: Array) -> Signal:
     Cao et al., "FLTrust", NDSS 2021, section IV (there against a server's own update).
 
     """
-    center = median(values).vector
-    lengths = row_norms(values)
+    values, center, lengths = facts.values, facts.center, facts.lengths
     center_length = float(row_norms(center[None, :])[0])
-    products = np.zeros(len(values))
     # Both sides are divided first: the product of two lengths of 1e200 would overflow.
     scales = np.where(lengths > 0, lengths, 1.0)[:, None]
-    for block in column_blocks(*values.shape):
+
+    def work(block: slice) -> NDArray[np.float64]:
         unit = center[block].astype(np.float64) / (center_length or 1.0)
-        products += np.add.reduce(values[:, block] / scales * unit, axis=1)
+        part: NDArray[np.float64] = np.add.reduce(values[:, block] / scales * unit, axis=1)
+        return part
+
+    products = sum_rows(np.array(each(work, list(column_blocks(*values.shape)))))
     cosines = np.clip(products, -1.0, 1.0)
     return Signal(
         values=cosines,

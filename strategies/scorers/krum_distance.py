@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.aggregators.krum import krum_scores
+from quickthorn.strategies.aggregators.krum import scores_of
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.facts import Facts
 
 
-def krum_distance(values: Array, *, byzantine: int) -> Signal:
+def krum_distance(facts: Facts, *, byzantine: int) -> Signal:
     """Compare how far each update lies from its n − f − 2 nearest others with the median.
 
         r_i = √(s_i / median_j s_j),   s_i = Σ_{j ∈ N_i} ‖x_i − x_j‖²
 
     Parameters
     ----------
-    values
-        (n, d) updates, n >= f + 3.
+    facts
+        Of (n, d) updates, n >= f + 3.
     byzantine
         f, how many clients may lie.
 
@@ -33,8 +33,9 @@ def krum_distance(values: Array, *, byzantine: int) -> Signal:
 
     Example
     -------
+    >>> from quickthorn.strategies.facts import Facts
     >>> rows = np.array([[0.0], [1.0], [2.0], [3.0], [40.0]])
-    >>> krum_distance(rows, byzantine=1).values.round(1)
+    >>> krum_distance(Facts(rows), byzantine=1).values.round(1)
     array([ 1. ,  0.6,  0.6,  1. , 23.7])
 
     References
@@ -42,7 +43,7 @@ def krum_distance(values: Array, *, byzantine: int) -> Signal:
     Blanchard et al., NeurIPS 2017, section 4; here as evidence, whatever rule aggregates.
 
     """
-    distances = np.sqrt(krum_scores(values, byzantine))
+    distances = np.sqrt(scores_of(facts.distances, byzantine))
     # An update whose squares overflow is infinitely far; a large number keeps figures finite.
     distances = np.minimum(distances, np.finfo(np.float64).max)
     ratios = ratios_to_median(distances)

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.kernels.rows import row_norms
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
 
 if TYPE_CHECKING:
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.facts import Facts
 
 
-def norm(values: Array) -> Signal:
+def norm(facts: Facts) -> Signal:
     """Compare the length of each update with the median length; long and short both stand out.
 
         r_i = ‖x_i‖ / median_j ‖x_j‖
@@ -23,8 +22,8 @@ def norm(values: Array) -> Signal:
 
     Parameters
     ----------
-    values
-        (n, d) updates.
+    facts
+        Of (n, d) updates.
 
     Returns
     -------
@@ -33,7 +32,8 @@ def norm(values: Array) -> Signal:
 
     Example
     -------
-    >>> norm(np.array([[1.0], [1.0], [-8.0]])).values
+    >>> from quickthorn.strategies.facts import Facts
+    >>> norm(Facts(np.array([[1.0], [1.0], [-8.0]]))).values
     array([1., 1., 8.])
 
     References
@@ -41,7 +41,7 @@ def norm(values: Array) -> Signal:
     Sun et al., "Can You Really Backdoor Federated Learning?", arXiv:1911.07963, section 3.
 
     """
-    ratios = ratios_to_median(row_norms(values))
+    ratios = ratios_to_median(facts.lengths)
     return Signal(
         values=ratios,
         position=np.log(np.maximum(ratios, 1 / LARGEST_RATIO)),
