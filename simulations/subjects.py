@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies import UpdateMatrix, available, build
+from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.scoring import score_updates
 
@@ -50,15 +51,24 @@ def most_liars(rule: str, n: int) -> int | None:
 
     >>> most_liars("median", 10), most_liars("bulyan", 10), most_liars("bulyan", 2)
     (2, 1, None)
+    >>> most_liars("smea", 100) < most_liars("median", 100)
+    True
     """
     for byzantine in range(max(1, n // 5), -1, -1):
-        if rule in SCORERS:
-            least = find("scorer", rule).min_clients(byzantine)
-        else:
-            least = build(rule, byzantine=byzantine).min_clients
-        if least <= n <= _MOST_CLIENTS.get(rule, n):
+        least = _least_clients(rule, byzantine)
+        if least is not None and least <= n <= _MOST_CLIENTS.get(rule, n):
             return byzantine
     return None
+
+
+def _least_clients(rule: str, byzantine: int) -> int | None:
+    """Return the smallest n for so many liars; None where a rule refuses to search that long."""
+    if rule in SCORERS:
+        return find("scorer", rule).min_clients(byzantine)
+    try:
+        return build(rule, byzantine=byzantine).min_clients
+    except ConfigurationError:
+        return None
 
 
 def subject(rule: str, byzantine: int) -> Callable[[Array], object]:
