@@ -161,7 +161,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         values: Array | DeviceTensor | UpdateMatrix,
         *,
         weights: Array | None = None,
-        trusted: Array | None = None,
+        trusted: Array | DeviceTensor | None = None,
         layout: ModelLayout | None = None,
         state: State | None = None,
         rng: np.random.Generator | None = None,
@@ -216,7 +216,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         supply = {
             "byzantine": self.byzantine,
             "weights": check_weights(weights, n, who=who) if self.needs_weights else None,
-            "trusted": check_trusted(trusted, d, who=who) if self.needs_trusted else None,
+            "trusted": check_trusted(trusted, values, who=who) if self.needs_trusted else None,
             "layout": check_layout(layout, d, who=who),
             "clients": clients,
             "rng": np.random.default_rng(0) if rng is None else rng,

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.kernels.device import on_device
+from quickthorn.strategies.kernels.finite import rows_not_finite
+from quickthorn.strategies.updates import is_float
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.device import DeviceTensor
     from quickthorn.strategies.updates import Array, ModelLayout
 
 
@@ -30,24 +36,30 @@ shape (2,); got none. Pass weights=.
     return np.asarray(weights, np.float64)
 
 
-def check_trusted(trusted: Array | None, d: int, *, who: str) -> Array:
+def check_trusted(
+    trusted: Array | DeviceTensor | None, values: Array | DeviceTensor, *, who: str
+) -> Array | DeviceTensor:
     """Return the server's own update, or raise an ``UpdateError`` unless it is a finite (d,).
 
-    >>> check_trusted(None, 3, who="fltrust")
+    It may be a tensor where the updates are one.
+
+    >>> check_trusted(None, np.zeros((5, 3)), who="fltrust")
     Traceback (most recent call last):
     ...
     quickthorn.strategies.errors.UpdateError: fltrust needs the server's own update, float32 or \
 float64 of shape (3,); got none. Pass trusted=, or give RobustStrategy a root=.
     """
-    dtype = getattr(trusted, "dtype", None)
-    if trusted is None or np.shape(trusted) != (d,) or dtype not in (np.float32, np.float64):
-        got = "none" if trusted is None else f"{dtype} of shape {np.shape(trusted)}"
+    d, dtype = values.shape[1], getattr(trusted, "dtype", None)
+    astray = on_device(trusted) and not on_device(values)
+    if trusted is None or astray or tuple(np.shape(trusted)) != (d,) or not is_float(dtype):
+        got = "none" if trusted is None else f"{dtype} of shape {tuple(np.shape(trusted))}"
+        got = "a tensor, and the updates are an array" if astray else got
         msg = (
             f"{who} needs the server's own update, float32 or float64 of shape ({d},); got {got}. "
             "Pass trusted=, or give RobustStrategy a root=."
         )
         raise UpdateError(msg)
-    if not np.isfinite(trusted).all():
+    if rows_not_finite(trusted[None, :]):
         msg = f"the server's own update, which {who} needs, holds NaN or infinity; train it anew."
         raise UpdateError(msg)
     return trusted
@@ -65,6 +77,24 @@ def check_layout(layout: ModelLayout | None, d: int, *, who: str) -> ModelLayout
         )
         raise UpdateError(msg)
     return layout
+
+
+def check_state(state: Mapping[str, object] | None, *names: str, who: str) -> None:
+    """Raise an ``UpdateError`` where a state is there and lacks one of ``names``.
+
+    >>> check_state({"middle": 1}, "center", who="centered_clipping")
+    Traceback (most recent call last):
+    ...
+    quickthorn.strategies.errors.UpdateError: the state of centered_clipping lacks center; \
+pass what it returned in the round before, or None to begin anew.
+    """
+    missing = [] if state is None else [name for name in names if name not in state]
+    if missing:
+        msg = (
+            f"the state of {who} lacks {', '.join(missing)}; "
+            "pass what it returned in the round before, or None to begin anew."
+        )
+        raise UpdateError(msg)
 
 
 def trial_supply(n: int) -> dict[str, Any]:

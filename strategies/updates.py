@@ -356,6 +356,11 @@ class Mixed:
     state: Any = None
 
 
+def is_float(dtype: object) -> bool:
+    """Return whether a dtype of numpy or torch is float32 or float64."""
+    return str(dtype).removeprefix("torch.") in {"float32", "float64"}
+
+
 def check_values(values: Any) -> None:  # noqa: ANN401 - whatever a caller brings
     """Raise an ``UpdateError`` unless ``values`` is a finite (n, d) float matrix, n, d > 0."""
     # No other subclass: masks would be ignored, and a np.matrix has no vectors.
@@ -364,7 +369,7 @@ def check_values(values: Any) -> None:  # noqa: ANN401 - whatever a caller bring
         got = f"shape {tuple(values.shape)}" if known else type(values).__name__
         msg = f"updates must be an (n, d) array with n, d >= 1, or a torch tensor; got {got}."
         raise UpdateError(msg)
-    if str(values.dtype).removeprefix("torch.") not in {"float32", "float64"}:
+    if not is_float(values.dtype):
         msg = f"updates must be float32 or float64; got {values.dtype}. Convert them first."
         raise UpdateError(msg)
     bad = rows_not_finite(values)

@@ -16,6 +16,7 @@ from quickthorn.strategies.kernels.rows import (
     row_norms,
 )
 from quickthorn.strategies.registry import Spec
+from quickthorn.strategies.supply import check_state
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def centered_clipping(
     ConfigurationError
         If a fixed radius is not positive or ``iterations`` is below 1.
     UpdateError
-        If the state is of another length than the updates.
+        If the state is of another length than the updates, or no state of this rule.
 
     Example
     -------
@@ -115,6 +116,7 @@ def _move(
 
 def _center(state: Mapping[str, Any] | None, values: Rows) -> NDArray[np.float64]:
     """Return the point to begin at, in memory of its own."""
+    check_state(state, "center", who="centered_clipping")
     columns = values.shape[1]
     center: NDArray[np.float64] = own_vector(values, None if state is None else state["center"])
     if center.shape != (columns,):

@@ -34,6 +34,10 @@ def dnc(  # noqa: PLR0913 - the paper's parameters
     coordinates, of the clients that no iteration dropped. Where several iterations leave
     nobody, those dropped in the fewest iterations are averaged instead.
 
+    One iteration can miss liars of unequal length: the longest pull μ and v to themselves, and an
+    honest client may lie farther along v than a shorter liar. There is no bound on what such a
+    liar does; ``clip`` or ``arc`` in front makes lengths alike.
+
     Parameters
     ----------
     values

@@ -11,6 +11,7 @@ from quickthorn.strategies.kernels.angles import cosine_matrix
 from quickthorn.strategies.kernels.history import add_to_history
 from quickthorn.strategies.kernels.rows import combine
 from quickthorn.strategies.registry import Spec
+from quickthorn.strategies.supply import check_state
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def foolsgold(
     ConfigurationError
         If ``confidence`` is not positive.
     UpdateError
-        If the state is of another length than the updates.
+        If the state is of another length than the updates, or no state of this rule.
 
     Example
     -------
@@ -123,6 +124,7 @@ def _remember(
 ) -> tuple[NDArray[np.str_], Array]:
     """Return all names and histories, those of this round's clients first, in their order."""
     d = values.shape[1]
+    check_state(state, "clients", "history", who="foolsgold")
     known = [] if state is None else [str(name) for name in state["clients"]]
     before = None if state is None else state["history"]
     if before is not None and before.shape != (len(known), d):

@@ -141,3 +141,16 @@ def test_products_are_symmetric_to_the_bit() -> None:
     found = build("nnm | mda", byzantine=2).aggregate(tensor)
     assert found.influence is not None
     assert not found.influence[:2].any()
+
+
+@pytest.mark.parametrize("rule", ["fltrust", "monna"])
+def test_the_servers_own_update_may_be_a_tensor_too(rule: str) -> None:
+    rows = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 8)) + 1.0)
+    trusted = torch.ones(8, dtype=torch.float64)
+    defense = build(rule, byzantine=1)
+    expected = defense.aggregate(rows, trusted=trusted.numpy()).vector
+    assert torch.equal(defense.aggregate(rows, trusted=trusted).vector, expected)  # type: ignore[arg-type]  # tensors, seen as arrays
+    with pytest.raises(UpdateError, match="got a tensor, and the updates are an array"):
+        defense.aggregate(rows.numpy(), trusted=trusted)
+    with pytest.raises(UpdateError, match="holds NaN"):
+        defense.aggregate(rows, trusted=trusted * torch.nan)

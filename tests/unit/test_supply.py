@@ -84,3 +84,10 @@ def test_a_rule_that_knows_clients_cannot_stand_behind_groups() -> None:
     bucketing = Step(find("preaggregator", "bucketing"), {"size": 3})
     with pytest.raises(ConfigurationError, match=r"behind bucketing\(size=3\) a row is a group"):
         Defense((bucketing, Step(find("preaggregator", "nnm")), step), 0)
+
+
+def test_a_state_of_another_rule_is_refused_by_name() -> None:
+    rows = np.ones((5, 2))
+    for rule, lacks in (("centered_clipping", "center"), ("foolsgold", "clients, history")):
+        with pytest.raises(UpdateError, match=f"the state of {rule} lacks {lacks}"):
+            build(rule, byzantine=1).aggregate(rows, state={f"0:{rule}": {"other": 1}})
