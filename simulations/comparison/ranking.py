@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -113,17 +114,14 @@ def rank(
 def _backdoor(
     summary: Summary, condition: Condition, defense: str, splits: Sequence[str]
 ) -> Backdoor | None:
+    """Return the backdoor that gets farthest above its floor, which each split has of its own."""
     found = []
-    for attack in summary.hostile:
+    for attack, split in product(summary.hostile, splits or summary.splits_of(condition)):
         cell = (defense, attack)
-        success = read(
-            summary, condition, cell, figure="attack_success", splits=splits, low_is_bad=False
-        )
+        success = read(summary, condition, cell, figure="attack_success", splits=(split,))
         if success is None:
             continue
-        floor = read(
-            summary, condition, cell, figure="attack_success_floor", splits=(success.split,)
-        )
+        floor = read(summary, condition, cell, figure="attack_success_floor", splits=(split,))
         below = 0.0 if floor is None else floor.value.mean
         found.append(Backdoor(success.value.mean, below, attack))
     return max(found, key=lambda backdoor: backdoor.success - backdoor.floor, default=None)

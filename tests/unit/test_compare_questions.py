@@ -116,6 +116,27 @@ def test_a_defense_that_lets_a_backdoor_in_stands_behind_those_that_do_not() -> 
     assert [item.tied for item in found] == [False, False, False]
 
 
+def test_a_high_floor_of_one_split_hides_no_backdoor_of_another() -> None:
+    def make(scenario: Scenario) -> SimulationRecord:
+        if scenario.attack != "gaussian":
+            return record(scenario, 0.9)
+        success, floor = (0.5, 0.48) if scenario.partition == "iid" else (0.4, 0.01)
+        return record(scenario, 0.9, success, attack_success_floor=floor)
+
+    tables = {
+        "defense": ["mean"],
+        "attack": ATTACKS,
+        "attackers": [2],
+        "seed": [0, 1, 2],
+        "split": ["iid", "dirichlet"],
+    }
+    (found,) = rank(summarize(results(tables, make)), F2)
+
+    assert found.backdoor is not None
+    assert found.backdoor.is_in
+    assert (found.backdoor.success, found.backdoor.floor) == pytest.approx((0.4, 0.01))
+
+
 def test_a_defense_without_all_its_attacks_is_not_ranked() -> None:
     found = summary(
         lambda s: None if (s.defense, s.attack) == ("median", "gaussian") else 0.8,
