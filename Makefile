@@ -18,7 +18,7 @@ help:  ## list the commands
 demo: $(VENV)/.installed  ## run a real federation on this machine, with one hostile member
 	@$(BIN)/quickthorn demo
 
-bench: $(VENV)/.installed  ## time every rule beside Flower's own and numpy; half an hour
+bench: $(VENV)/.installed  ## time every rule beside Flower's own and numpy
 	@$(BIN)/quickthorn bench
 
 test: lint  ## run everything that `check` runs, and every other test

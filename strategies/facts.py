@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.aggregators.median import median
-from quickthorn.strategies.kernels.angles import cosine_matrix
+from quickthorn.strategies.kernels.angles import cosine_matrix, cosines_of
 from quickthorn.strategies.kernels.pairwise import distances_of, gram, typical_exponent
 from quickthorn.strategies.kernels.rows import MODERATE, row_norms
 
@@ -75,7 +75,4 @@ class Facts:
         usual = (MODERATE[0] < lengths) & (lengths < MODERATE[1])
         if not (usual | (self.lengths == 0.0)).all():
             return cosine_matrix(self.values)
-        lengths = np.where(usual, lengths, 1.0)
-        cosines: NDArray[np.float64] = np.clip(self.products / lengths[:, None] / lengths, -1, 1)
-        np.fill_diagonal(cosines, 1.0)
-        return cosines
+        return cosines_of(self.products)

@@ -13,7 +13,7 @@ import numpy as np
 
 from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.device import with_tensor_form
-from quickthorn.strategies.kernels.rows import LARGEST
+from quickthorn.strategies.kernels.rows import LARGEST, row_peaks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,13 +30,10 @@ _CHUNK = 1 << 18
 _SMALLEST = -1000
 
 
-@with_tensor_form
 def exponents_of(values: Rows) -> NDArray[np.int64]:
     """Return per row the e for which its largest |x| lies in [2^(e−1), 2^e); 0 for zero rows."""
-    peaks = np.zeros(len(values), values.dtype)
-    for block in column_blocks(*values.shape):
-        np.maximum(peaks, np.abs(values[:, block]).max(axis=1), out=peaks)
-    return np.frexp(peaks.astype(np.float64))[1].astype(np.int64)
+    exponents: NDArray[np.int64] = np.frexp(row_peaks(values))[1].astype(np.int64)
+    return exponents
 
 
 @with_tensor_form

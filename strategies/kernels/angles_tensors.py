@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from quickthorn.strategies.kernels.angles import Angles, cosines_of
-from quickthorn.strategies.kernels.rows_tensors import row_peaks
+from quickthorn.strategies.kernels.angles import Angles, cosines_of, exponents_of
 from quickthorn.strategies.kernels.tensors import column_chunks, device_of, empty, to_host, zeros
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.tensors import Rows
-
-
-def exponents_of(values: Rows) -> NDArray[np.int64]:
-    """Return per row the e for which its largest |x| lies in [2^(e−1), 2^e); 0 for zero rows."""
-    return np.frexp(row_peaks(values))[1].astype(np.int64)
 
 
 def cosine_matrix(values: Rows, exponents: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -36,7 +30,7 @@ def cosine_matrix(values: Rows, exponents: NDArray[np.int64] | None = None) -> N
 def angles_to(vector: object, values: Rows, exponents: NDArray[np.int64]) -> Angles:
     """Measure the rows of ``values`` against ``vector``, in one pass."""
     n, d = values.shape
-    other = torch.as_tensor(vector, device=device_of(values))[None, :]
+    other: Rows = torch.as_tensor(vector, device=device_of(values))[None, :]
     own = exponents_of(other)
     products, squares, square = zeros(values, n), zeros(values, n), zeros(values, 1)
     for chunk in column_chunks(d):

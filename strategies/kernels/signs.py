@@ -74,10 +74,9 @@ def sign_counts(values: Rows) -> NDArray[np.int64]:
     n, d = values.shape
 
     def work(block: slice) -> NDArray[np.int64]:
-        part = values[:, block]
-        positive = np.count_nonzero(part > 0, axis=1)
-        negative = np.count_nonzero(part < 0, axis=1)
-        return np.stack([positive, part.shape[1] - positive - negative, negative], axis=1)
+        positive, negative = count_signs(values, block)
+        zero = block.stop - block.start - positive - negative
+        return np.stack([positive, zero, negative], axis=1)
 
     counts: NDArray[np.int64] = np.add.reduce(each(work, list(column_blocks(n, d))))
     return counts
@@ -115,7 +114,7 @@ def sign_shares(values: Rows, share: float, rng: np.random.Generator) -> NDArray
 
 @with_tensor_form
 def count_signs(
-    values: Rows, columns: NDArray[np.intp]
+    values: Rows, columns: NDArray[np.intp] | slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return how many of each row's given coordinates are positive, and how many negative."""
     part = values[:, columns]

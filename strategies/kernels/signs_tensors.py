@@ -31,7 +31,7 @@ def vote_mean(values: Rows, threshold: int) -> torch.Tensor:
 
 
 def count_signs(
-    values: Rows, columns: NDArray[np.intp]
+    values: Rows, columns: NDArray[np.intp] | slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return how many of each row's given coordinates are positive, and how many negative."""
     part = values[:, columns]
