@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.server.limits import check_limits
 from quickthorn.server.root import check_root
 from quickthorn.server.storage import SPILL_BYTES
+from quickthorn.server.toml_file import read_toml
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.optimizer import build_optimizer
@@ -19,6 +18,7 @@ from quickthorn.strategies.wire import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _CLIENT_ID = re.compile(r"key:[0-9a-f]{16}|node:[0-9]+")
 
@@ -135,15 +135,7 @@ class FederationSettings:
             value that cannot be used.
 
         """
-        try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            msg = f"cannot read {path}: {error.strerror}. Give the federation's TOML file."
-            raise ConfigurationError(msg) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            msg = f"{path} is not valid TOML: {error}."
-            raise ConfigurationError(msg) from error
-        return cls.from_table(table)
+        return cls.from_table(read_toml(path, "the federation's TOML file"))
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> FederationSettings:

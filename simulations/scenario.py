@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tomllib
 import typing
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from quickthorn.client.datasets import load_dataset
+from quickthorn.server.toml_file import read_toml
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.strategies import build
@@ -23,6 +22,7 @@ from quickthorn.strategies.wire import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 # Part of every digest; to be raised when the same scenario no longer gives the same model.
 _MEANING = 1
@@ -164,15 +164,7 @@ class Scenario:
             that cannot be used.
 
         """
-        try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            msg = f"cannot read {path}: {error.strerror}. Give a scenario's TOML file."
-            raise ConfigurationError(msg) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            msg = f"{path} is not valid TOML: {error}."
-            raise ConfigurationError(msg) from error
-        return cls.from_table(table)
+        return cls.from_table(read_toml(path, "a scenario's TOML file"))
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Scenario:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from quickthorn.server.toml_file import read_toml
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 from quickthorn.strategies.settings import read_settings
@@ -106,18 +107,11 @@ def read_grid(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     path = Path(source)
-    try:
-        if path.suffix == ".toml":
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        if str(source) in shipped_grids():
-            place = resources.files(__package__) / _SHIPPED / f"{source}.toml"
-            return tomllib.loads(place.read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"cannot read the grid {path}: {error.strerror}; name a TOML file."
-        raise ConfigurationError(msg) from error
-    except ValueError as error:
-        msg = f"the grid {path} is not TOML: {error}; correct it there."
-        raise ConfigurationError(msg) from error
+    if path.suffix == ".toml":
+        return read_toml(path, "a grid's TOML file")
+    if str(source) in shipped_grids():
+        place = resources.files(__package__) / _SHIPPED / f"{source}.toml"
+        return tomllib.loads(place.read_text(encoding="utf-8"))
     raise UnknownNameError("grid", str(source), (*shipped_grids(), "FILE.toml"))
 
 
