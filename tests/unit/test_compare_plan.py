@@ -136,7 +136,9 @@ def test_a_grid_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
     assert read_grid("quick")["grid"]
     with pytest.raises(UnknownNameError, match=r"grid 'quik'; did you mean 'quick'"):
         read_grid("quik")
-    with pytest.raises(ConfigurationError, match=r"cannot read .*none\.toml: .*\. Give a grid's TOML file\."):
+    with pytest.raises(
+        ConfigurationError, match=r"cannot read .*none\.toml: .*\. Give a grid's TOML file\."
+    ):
         read_grid(tmp_path / "none.toml")
     path.write_text("defense = [", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"own\.toml is not valid TOML: "):
