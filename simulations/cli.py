@@ -108,7 +108,7 @@ def simulate(
     from quickthorn.simulations.scenario import Scenario  # noqa: PLC0415 - above
     from quickthorn.simulations.summary import print_summary  # noqa: PLC0415 - above
 
-    scenario = Scenario.from_toml(path).with_settings(dict(_pairs(settings or [])))
+    scenario = Scenario.from_toml(path, dict(_pairs(settings or [])))
     people = Console(stderr=True)
     bar = Progress(
         BarColumn(),

@@ -154,8 +154,16 @@ class Scenario:
             object.__setattr__(self, name, text)
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> Scenario:
+    def from_toml(cls, path: str | Path, settings: Mapping[str, object] | None = None) -> Scenario:
         """Read the file at ``path``: flat keys, named as the attributes.
+
+        Parameters
+        ----------
+        path
+            The file.
+        settings
+            Other values of some keys, as in ``with_settings``; the file need not be a scenario
+            without them.
 
         Raises
         ------
@@ -164,7 +172,8 @@ class Scenario:
             that cannot be used.
 
         """
-        return cls.from_table(read_toml(path, "a scenario's TOML file"))
+        table = read_toml(path, "a scenario's TOML file")
+        return cls.from_table({**table, **_typed(settings or {})})
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Scenario:

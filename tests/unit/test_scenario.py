@@ -86,6 +86,14 @@ def test_settings_come_as_text(key: str, text: str, value: object) -> None:
     assert getattr(Scenario().with_settings({key: value}), key) == value
 
 
+def test_settings_complete_a_file_that_is_no_scenario_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text("clients = 4\nattackers = 5\n", encoding="utf-8")
+    assert Scenario.from_toml(path, {"clients": "9"}) == Scenario(clients=9, attackers=5)
+    with pytest.raises(ConfigurationError, match="attackers"):
+        Scenario.from_toml(path)
+
+
 @pytest.mark.parametrize(
     ("key", "text"), [("clients", "many"), ("client_damping", "yes"), ("lr", "nan"), ("sed", "1")]
 )
