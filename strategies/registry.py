@@ -20,8 +20,21 @@ if TYPE_CHECKING:
 
 Kind = Literal["aggregator", "preaggregator", "scorer", "optimizer"]
 
-# Keyword arguments that the defense supplies; every other keyword is the user's parameter.
-SUPPLIED = frozenset({"byzantine", "clients", "layout", "rng", "state", "trusted", "weights"})
+# Keyword arguments that the library supplies; every other keyword is the user's parameter.
+# ``held`` and ``influence`` are for scorers, ``rng``, ``trusted`` and ``weights`` for the others.
+SUPPLIED = frozenset(
+    {
+        "byzantine",
+        "clients",
+        "held",
+        "influence",
+        "layout",
+        "rng",
+        "state",
+        "trusted",
+        "weights",
+    }
+)
 
 AGGREGATORS = (
     "bulyan",
@@ -70,7 +83,7 @@ class Spec:
         How it is called in a text form, and where it stands in the pipeline.
     apply
         The pure function. Its keyword-only arguments named in ``SUPPLIED`` come from the
-        defense, the others are parameters with their annotations and defaults.
+        library, the others are parameters with their annotations and defaults.
     min_clients
         f to the smallest n that the rule accepts; where a parameter matters, it is a further
         argument of the same name.
@@ -100,7 +113,7 @@ class Spec:
 
     @property
     def supplied(self) -> frozenset[str]:
-        """Return the arguments that the defense has to supply."""
+        """Return the arguments that the library has to supply."""
         return SUPPLIED & inspect.signature(self.apply).parameters.keys()
 
     @property

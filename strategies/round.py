@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class RoundOutcome:
     scores
         Every client on every signal.
     state
-        For the defense and the optimizer in the next round.
+        For the defense, the optimizer and, under ``"scorers"``, the signals in the next round.
 
     """
 
@@ -64,12 +64,16 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     optimizer: Optimizer = PLAIN,
     trusted: Array | None = None,
     layout: ModelLayout | None = None,
+    held: object = None,
     fault: str = "",
     state: Any = None,  # noqa: ANN401 - whatever the rules keep
     rng: np.random.Generator | None = None,
     stage: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> RoundOutcome:
-    """Score the updates, aggregate them and move the model.
+    """Aggregate the updates, move the model and score the updates.
+
+    They are scored last, so that the influence that the rule gave them is a signal too, and
+    scored also where the model stays.
 
     Parameters
     ----------
@@ -89,7 +93,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         Turns the aggregate into a step of the model; by default that is the aggregate.
     fault
         Why the caller knows already that the model has to stay; the updates are only scored.
-    scorers, trusted, layout, state, rng
+    scorers, trusted, layout, held, state, rng
         As in ``score_updates`` and ``Defense.aggregate``.
     stage
         Entered with ``"score"`` and ``"aggregate"`` around these two, for a caller that times
@@ -110,38 +114,63 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     array([1.5])
 
     """
-    n = 0
-    scores: tuple[Score, ...] = ()
-    if matrix is not None:
-        n = len(matrix.clients)
-        with stage("score"):
-            scores = score_updates(matrix, byzantine=defense.byzantine, scorers=scorers)
+    given = {"trusted": trusted, "layout": layout, "state": state, "rng": rng}
     needed = max(quorum, defense.min_clients)
+    n = 0 if matrix is None else len(matrix.clients)
     if matrix is None or n < needed:
         reason = f"{n} valid updates, the defense needs {needed} (byzantine={defense.byzantine})"
-        return RoundOutcome(None, None, reason, None, scores, state)
-    if fault:
-        return RoundOutcome(None, None, fault, None, scores, state)
-    try:
+        outcome = _stays(reason, state)
+    elif fault:
+        outcome = _stays(fault, state)
+    else:
         with stage("aggregate"):
-            aggregate = defense.aggregate(
-                matrix, trusted=trusted, layout=layout, state=state, rng=rng
-            )
-            step, kept = optimizer.move(aggregate.vector, aggregate.state)
+            outcome = _move(defense, matrix, weights, counters, optimizer, given)
+    if matrix is None:
+        return outcome
+    with stage("score"):
+        scores, kept = score_updates(
+            matrix,
+            byzantine=defense.byzantine,
+            scorers=scorers,
+            layout=layout,
+            influence=outcome.influence,
+            held=held,
+            state=(state or {}).get("scorers"),
+        )
+    following = outcome.state if kept is None else {**(outcome.state or {}), "scorers": kept}
+    return replace(outcome, scores=scores, state=following)
+
+
+def _stays(reason: str, state: State | None) -> RoundOutcome:
+    return RoundOutcome(None, None, reason, None, (), state)
+
+
+def _move(  # noqa: PLR0913, PLR0917 - as above
+    defense: Defense,
+    matrix: UpdateMatrix,
+    weights: Array,
+    counters: Sequence[NDArray[np.int64]],
+    optimizer: Optimizer,
+    given: Mapping[str, Any],
+) -> RoundOutcome:
+    """Aggregate the updates and move the model, or say why it stays."""
+    try:
+        aggregate = defense.aggregate(matrix, **given)
+        step, kept = optimizer.move(aggregate.vector, aggregate.state)
     except QuickthornError as error:  # a parameter that does not fit so few clients, say
-        return RoundOutcome(None, None, str(error), None, scores, state)
+        return _stays(str(error), given["state"])
     with np.errstate(over="ignore", invalid="ignore"):
         moved = weights + step
     if not np.isfinite(moved).all():
-        reason = f"{defense} made a model with NaN or infinity out of {n} updates"
-        return RoundOutcome(None, None, reason, None, scores, state)
+        reason = f"{defense} made a model with NaN or infinity out of {len(matrix.clients)} updates"
+        return _stays(reason, given["state"])
     influence = aggregate.influence
     return RoundOutcome(
         moved,
         _lower_median(np.stack(counters)),
         "",
         None if influence is None else dict(zip(matrix.clients, influence.tolist(), strict=True)),
-        scores,
+        (),
         kept,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +10,16 @@ import numpy as np
 from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.registry import DEFAULT_SCORERS, find
+from quickthorn.strategies.supply import check_layout
 from quickthorn.strategies.updates import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from quickthorn.strategies.updates import UpdateMatrix
+    from quickthorn.strategies.defense import State
+    from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
 
 # Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993), call a modified z-score
 # above 3.5 an outlier. It marks; it does not convict.
@@ -69,6 +71,9 @@ class Signal:
         closely, a small difference is no evidence.
     words
         The sentence after its subject, with ``{value}``, ``{low}`` and ``{high}``.
+    known
+        (n,) False for a client of whom the signal says nothing: it gets no score and the others
+        are compared without it. None where all are known.
 
     """
 
@@ -77,6 +82,7 @@ class Signal:
     two_sided: bool
     resolution: float
     words: str
+    known: NDArray[np.bool_] | None = None
 
 
 def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,9 +97,16 @@ def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(sizes / typical, LARGEST_RATIO)
 
 
-def score_updates(
-    matrix: UpdateMatrix, *, byzantine: int, scorers: Sequence[str] = DEFAULT_SCORERS
-) -> tuple[Score, ...]:
+def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under its own name
+    matrix: UpdateMatrix,
+    *,
+    byzantine: int,
+    scorers: Sequence[str] = DEFAULT_SCORERS,
+    layout: ModelLayout | None = None,
+    influence: Mapping[str, float] | None = None,
+    held: object = None,
+    state: State | None = None,
+) -> tuple[tuple[Score, ...], State | None]:
     """Score every client of one round on every signal; a pure function, whatever the rule.
 
     Parameters
@@ -104,32 +117,58 @@ def score_updates(
         f, how many clients may lie; some signals depend on it.
     scorers
         Names of the signals. One that needs more clients than there are is left out.
+    layout
+        Which columns are which tensor of the model, for a signal that looks layer by layer.
+    influence
+        Client to the share that the rule gave it, where the rule has that notion.
+    held
+        What the server measured on data that it holds itself.
+    state
+        What this function returned in the round before; None in the first.
 
     Returns
     -------
-    tuple[Score, ...]
-        By signal, then by client. ``z`` is (position − median) / (1.4826 · MAD).
+    tuple[tuple[Score, ...], State | None]
+        The scores, by signal, then by client: of those about whom the signal says something;
+        ``z`` is (position − median) / (1.4826 · MAD). And the state for the next round, None as
+        long as no signal keeps one.
+
+    Raises
+    ------
+    UpdateError
+        If the layout is of another d.
 
     Example
     -------
     >>> from quickthorn.strategies.updates import UpdateMatrix
     >>> rows = {c: np.array([1.0, float(i % 2)]) for i, c in enumerate("abcde")}
-    >>> scores = score_updates(UpdateMatrix.of(rows | {"f": np.array([-9.0, 3.0])}), byzantine=1)
+    >>> matrix = UpdateMatrix.of(rows | {"f": np.array([-9.0, 3.0])})
+    >>> scores, state = score_updates(matrix, byzantine=1)
     >>> [score.reason for score in scores if score.client == "f"][0]
     'update points away from the others (cosine -0.71, the others 0.89 to 0.95)'
 
     """
-    facts = Facts(by_blocks(matrix.values))
+    supply = {
+        "byzantine": byzantine,
+        "clients": matrix.clients,
+        "layout": check_layout(layout, matrix.values.shape[1], who="scoring"),
+        "influence": influence,
+        "held": held,
+    }
+    facts, kept = Facts(by_blocks(matrix.values)), dict(state or {})
     scores: list[Score] = []
     for name in scorers:
         spec = find("scorer", name)
         if len(matrix.clients) < spec.min_clients(byzantine):
             continue
-        supply = {"byzantine": byzantine} if "byzantine" in spec.supplied else {}
+        given = supply | {"state": kept.get(name)}
         # Lengths near the end of float64 overflow on the way; what comes out is made finite.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            scores.extend(_judge(name, spec.apply(facts, **supply), matrix.clients))
-    return tuple(scores)
+            signal = spec.apply(facts, **{key: given[key] for key in spec.supplied})
+            if "state" in spec.supplied:
+                signal, kept[name] = signal
+            scores.extend(_judge(name, *_of_known(signal, matrix.clients)))
+    return tuple(scores), kept or None
 
 
 def suspicion(scores: Iterable[Score]) -> dict[str, float]:
@@ -183,7 +222,18 @@ def robust_z(signal: Signal) -> NDArray[np.float64]:
     return z
 
 
+def _of_known(signal: Signal, clients: Sequence[str]) -> tuple[Signal, Sequence[str]]:
+    """Leave out the clients of whom a signal says nothing."""
+    if signal.known is None:
+        return signal, clients
+    known = np.flatnonzero(signal.known)
+    values, position = signal.values[known], signal.position[known]
+    return replace(signal, values=values, position=position), [clients[int(row)] for row in known]
+
+
 def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
+    if not clients:
+        return []
     z, values = robust_z(signal), np.nan_to_num(signal.values)
     usual = values[z <= STANDS_OUT]
     low, high = float(usual.min()), float(usual.max())

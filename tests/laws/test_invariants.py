@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from quickthorn.strategies.updates import Mixed
 from tests.laws.laws import assert_same_bits
 from tests.laws.subjects import PREAGGREGATORS, SUBJECTS, Cohort, Subject
 from tests.laws.twins import supply
+from tests.states import through_json_and_npz
 
 if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
@@ -187,25 +186,6 @@ STATEFUL = Defense(
 )
 
 
-def _through_json_and_npz(state: Any) -> dict[str, Any]:  # noqa: ANN401 - a state is any value
-    """Write a state to text and arrays, as a checkpoint does, and read it back."""
-    arrays: dict[str, Array] = {}
-
-    def keep(value: Any) -> Any:  # noqa: ANN401 - JSON's own
-        arrays[f"a{len(arrays)}"] = value
-        return {"array": f"a{len(arrays) - 1}"}
-
-    text = json.dumps(state, default=keep)
-    file = io.BytesIO()
-    np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for flags
-    file.seek(0)
-    loaded = np.load(file)
-    result: dict[str, Any] = json.loads(
-        text, object_hook=lambda node: loaded[node["array"]] if "array" in node else node
-    )
-    return result
-
-
 def test_state_survives_serialization() -> None:
     rounds = np.random.default_rng(4).normal(size=(4, 3, 2))
     state = stored = None
@@ -214,7 +194,7 @@ def test_state_survives_serialization() -> None:
         kept = STATEFUL.aggregate(values, state=state)
         read = STATEFUL.aggregate(values, state=stored)
         assert_same_bits(read.vector, kept.vector)
-        state, stored = kept.state, _through_json_and_npz(kept.state)
+        state, stored = kept.state, through_json_and_npz(kept.state)
     assert state is not None
     assert state["1:momentum"]["rounds"] == 4
     assert state["0:drift"]["seen"] == 4

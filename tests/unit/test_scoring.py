@@ -70,7 +70,7 @@ def test_the_last_digit_is_no_evidence() -> None:
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("value", [0.0, 1.0, -1e-30, 1e30])
 def test_where_all_are_equal_nobody_stands_out(n: int, value: float) -> None:
-    scores = score_updates(matrix(np.full((n, 5), value, np.float32)), byzantine=1)
+    scores, _ = score_updates(matrix(np.full((n, 5), value, np.float32)), byzantine=1)
 
     assert {score.signal for score in scores} >= {"cosine", "norm"}
     assert [score.z for score in scores] == [0.0] * len(scores)
@@ -82,7 +82,7 @@ def test_norms_by_hand() -> None:
     # spread of 0 becomes the resolution of 0.2.
     rows = np.array([[1.0, 0], [0, 2.0], [0, -2.0], [-2.0, 0], [64.0, 0]], np.float32)
 
-    scores = {s.client: s for s in score_updates(matrix(rows), byzantine=1, scorers=["norm"])}
+    scores = {s.client: s for s in score_updates(matrix(rows), byzantine=1, scorers=["norm"])[0]}
 
     assert [s.value for s in scores.values()] == pytest.approx([0.5, 1, 1, 1, 32])
     assert scores["c00"].z == pytest.approx(math.log(2) / 0.2)
@@ -97,7 +97,7 @@ def test_a_flipped_update_stands_out_by_its_direction() -> None:
     rows = np.ones((6, 4), np.float32)
     rows[2] = -1
 
-    scores = score_updates(matrix(rows), byzantine=1, scorers=["cosine"])
+    scores, _ = score_updates(matrix(rows), byzantine=1, scorers=["cosine"])
 
     assert [round(score.value, 6) for score in scores] == [1, 1, -1, 1, 1, 1]
     assert explain(scores).keys() == {"c02"}
@@ -107,10 +107,12 @@ def test_a_flipped_update_stands_out_by_its_direction() -> None:
 def test_a_signal_that_needs_more_clients_is_left_out() -> None:
     rows = np.ones((3, 2), np.float32)
 
-    found = {n: {s.signal for s in score_updates(matrix(rows[:n]), byzantine=1)} for n in (1, 2, 3)}
+    found = {
+        n: {s.signal for s in score_updates(matrix(rows[:n]), byzantine=1)[0]} for n in (1, 2, 3)
+    }
 
     assert list(found.values()) == [{"cosine", "norm"}] * 3
-    four = score_updates(matrix(np.ones((4, 2), np.float32)), byzantine=1)
+    four, _ = score_updates(matrix(np.ones((4, 2), np.float32)), byzantine=1)
     assert {score.signal for score in four} == {"cosine", "krum_distance", "norm"}
 
 
@@ -134,7 +136,7 @@ ROWS = st.integers(1, 6).flatmap(
 @settings(max_examples=60)
 @given(ROWS)
 def test_no_finite_updates_make_a_score_that_the_record_refuses(rows: np.ndarray[Any, Any]) -> None:
-    scores = score_updates(matrix(rows), byzantine=1)
+    scores, _ = score_updates(matrix(rows), byzantine=1)
 
     # SQLite stores NaN as NULL, and the column is NOT NULL.
     assert not any(math.isnan(score.value) or math.isnan(score.z) for score in scores)
@@ -145,7 +147,7 @@ def test_one_that_differs_where_all_others_agree_has_a_finite_score_and_a_true_s
     rows = np.zeros((6, 3))
     rows[4] = 2.0
 
-    found = [s for s in score_updates(matrix(rows), byzantine=1) if s.client == "c04"]
+    found = [s for s in score_updates(matrix(rows), byzantine=1)[0] if s.client == "c04"]
 
     assert {s.signal for s in found if s.reason} == {"norm", "krum_distance"}
     assert all(s.z < 40 for s in found)

@@ -32,7 +32,7 @@ def matrix(rows: NDArray[np.float64]) -> UpdateMatrix:
 
 
 def far(rows: NDArray[np.float64], signal: str) -> set[str]:
-    return set(explain(score_updates(matrix(rows), byzantine=4, scorers=[signal])))
+    return set(explain(score_updates(matrix(rows), byzantine=4, scorers=[signal])[0]))
 
 
 def test_the_spectral_signal_is_that_of_the_singular_value_decomposition() -> None:
@@ -130,7 +130,7 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
     rows = np.where(np.arange(n)[:, None] % 2, -1e30, 1e30).astype(np.float32)
 
     matrix = UpdateMatrix(rows, tuple("abcdef"[:n]))
-    scores = score_updates(matrix, byzantine=0, scorers=SCORERS)
+    scores, _ = score_updates(matrix, byzantine=0, scorers=SCORERS)
 
     assert all(math.isfinite(score.z) and math.isfinite(score.value) for score in scores)
     assert {score.signal for score in scores} == {

@@ -1,0 +1,148 @@
+"""How a round scores: after the aggregation, with what that gave, and with a memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from quickthorn.strategies import Spec, UpdateMatrix, build, scoring
+from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.round import RoundOutcome, run_round
+from quickthorn.strategies.scoring import Signal, score_updates
+from quickthorn.strategies.updates import ModelLayout
+from tests.states import through_json_and_npz
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from quickthorn.strategies.facts import Facts
+
+MATRIX = UpdateMatrix.of(
+    {c: np.array([1.0, x], np.float32) for c, x in zip("abcd", range(4), strict=True)}
+)
+LAYOUT = ModelLayout.of({"w": np.zeros(2, np.float32)})
+
+
+def share(facts: Facts, *, influence: Mapping[str, float] | None, clients: Sequence[str]) -> Signal:
+    """Measure the share that the rule gave; nothing is known where it says none."""
+    shares = np.array([(influence or {}).get(client, np.nan) for client in clients])
+    return Signal(shares, -shares, False, 0.01, "got {value:.2f}", known=np.isfinite(shares))
+
+
+def streak(facts: Facts, *, state: Mapping[str, Any] | None) -> tuple[Signal, dict[str, Any]]:
+    """Count the rounds, the last lengths in mind."""
+    rounds = 1 if state is None else state["rounds"] + 1
+    before = facts.lengths if state is None else state["lengths"]
+    signal = Signal(before * rounds, before, False, 0.01, "")
+    return signal, {"rounds": rounds, "lengths": facts.lengths}
+
+
+def held_out(facts: Facts, *, layout: ModelLayout, held: Sequence[float]) -> Signal:
+    """Pass on what the server measured, in units of the number of tensors."""
+    values = np.array(held) * len(layout.tensors)
+    return Signal(values, values, False, 0.01, "")
+
+
+SPECS = {
+    function.__name__: Spec(
+        name=function.__name__,
+        kind="scorer",
+        apply=function,
+        min_clients=lambda _byzantine: 1,
+        complexity="",
+        reference="",
+    )
+    for function in (share, streak, held_out)
+}
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "find", lambda kind, name: SPECS[name])
+
+
+def play(*scorers: str, defense: str = "mean", **options: Any) -> RoundOutcome:  # noqa: ANN401 - a round's
+    return run_round(
+        build(defense, byzantine=0),
+        MATRIX,
+        weights=np.zeros(2, np.float32),
+        counters=[np.empty(0, np.int64)] * 4,
+        scorers=scorers,
+        **{"quorum": 1, **options},
+    )
+
+
+def test_what_the_rule_gave_is_known_to_a_signal() -> None:
+    scores = play("share", defense="krum").scores
+
+    assert sorted(score.value for score in scores) == [0.0, 0.0, 0.0, 1.0]
+    assert play("share", defense="median").scores == ()
+
+
+def test_of_whom_a_signal_knows_nothing_there_is_no_score_and_the_others_compare() -> None:
+    scores, _ = score_updates(
+        MATRIX, byzantine=1, scorers=["share"], influence={"a": 0.5, "c": 0.25, "d": 0.5}
+    )
+
+    assert [(score.client, score.value) for score in scores] == [
+        ("a", 0.5),
+        ("c", 0.25),
+        ("d", 0.5),
+    ]
+    assert scores[1].reason == "update got 0.25"
+
+
+def test_updates_are_scored_after_they_were_aggregated() -> None:
+    stages = []
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        stages.append(name)
+        yield
+
+    play("share", stage=stage)
+
+    assert stages == ["aggregate", "score"]
+
+
+def test_what_signals_keep_goes_from_round_to_round_beside_the_state_of_the_rules() -> None:
+    outcome = play("streak", optimizer=build_optimizer("momentum"))
+    for options in ({}, {"fault": "no root"}, {"quorum": 9}, {}):
+        assert outcome.state is not None
+        stored = through_json_and_npz(outcome.state)
+        outcome, again = (
+            play("streak", state=kept, optimizer=build_optimizer("momentum"), **options)
+            for kept in (outcome.state, stored)
+        )
+        assert again.scores == outcome.scores
+        assert (outcome.weights is None) == bool(options)
+
+    assert outcome.state is not None
+    assert set(outcome.state) == {"scorers", "optimizer:momentum"}
+    assert outcome.state["scorers"]["streak"]["rounds"] == 5
+    silent = run_round(
+        build("mean", byzantine=0),
+        None,
+        weights=np.zeros(2),
+        counters=[],
+        quorum=0,
+        state=outcome.state,
+    )
+    assert silent.state is outcome.state
+
+
+def test_a_signal_is_handed_the_layout_and_what_the_server_measured() -> None:
+    scores = play("held_out", layout=LAYOUT, held=[1.0, 2.0, 3.0, 4.0]).scores
+
+    assert [score.value for score in scores] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_layout_of_another_model_is_refused() -> None:
+    wide = ModelLayout.of({"w": np.zeros(3, np.float32)})
+
+    with pytest.raises(UpdateError, match="scoring got updates of 2 columns and a layout of 3"):
+        score_updates(MATRIX, byzantine=1, layout=wide, scorers=[])
