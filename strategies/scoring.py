@@ -236,6 +236,7 @@ def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
         return []
     z, values = robust_z(signal), np.nan_to_num(signal.values)
     usual = values[z <= STANDS_OUT]
+    below = signal.position < np.median(signal.position)
     low, high = float(usual.min()), float(usual.max())
     return [
         Score(
@@ -244,8 +245,9 @@ def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
             float(value),
             float(score),
             _sentence(signal, float(value), low, high) if score > STANDS_OUT else "",
+            (-1 if under else 1) if signal.two_sided else 0,
         )
-        for client, value, score in zip(clients, values, z, strict=True)
+        for client, value, score, under in zip(clients, values, z, below, strict=True)
     ]
 
 

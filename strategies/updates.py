@@ -301,6 +301,9 @@ class Score:
         Robust z-score within the round; positive is more suspicious.
     reason
         A sentence with figures if the client stands out, else ``""``.
+    side
+        Of a two-sided signal: 1 above the median, -1 below it; 0 for a one-sided signal.
+        ``z`` does not say which, and evidence over rounds needs it.
 
     """
 
@@ -309,6 +312,7 @@ class Score:
     value: float
     z: float
     reason: str = ""
+    side: int = 0
 
 
 @dataclass(frozen=True, eq=False)
