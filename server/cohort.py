@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.server.store import Participant
+from quickthorn.server.entries import Participant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from quickthorn.server.store import RoundRecord
+    from quickthorn.server.entries import RoundRecord
 
 # A child of Flower's logger: the lines appear where the ServerApp's own do.
 LOG = logging.getLogger("flwr.quickthorn")

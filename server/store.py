@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quickthorn.server.entries import FILE_NAME, FORMAT, SCHEMA, Participant
+from quickthorn.server.ledger import Ledger
 from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.updates import Score, Verdict
 
@@ -21,89 +23,26 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-FILE_NAME = "run.sqlite"
-FORMAT = "1"
+    from quickthorn.server.entries import RoundRecord
+
 _LOCK_SECONDS = 60.0  # a reader holds the file for milliseconds
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE client (id TEXT PRIMARY KEY, name TEXT NOT NULL, node TEXT NOT NULL);
-CREATE TABLE round (
-    number INTEGER PRIMARY KEY, seconds REAL NOT NULL, status TEXT NOT NULL,
-    reason TEXT NOT NULL, asked INTEGER NOT NULL, accepted INTEGER NOT NULL,
-    unsolicited INTEGER NOT NULL, model TEXT NOT NULL);
-CREATE TABLE verdict (
-    round INTEGER NOT NULL, phase TEXT NOT NULL, client TEXT NOT NULL,
-    accepted INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
-    ignored TEXT NOT NULL);
-CREATE TABLE influence (
-    round INTEGER NOT NULL, client TEXT NOT NULL, share REAL NOT NULL,
-    PRIMARY KEY (round, client));
-CREATE TABLE score (
-    round INTEGER NOT NULL, client TEXT NOT NULL, signal TEXT NOT NULL, value REAL NOT NULL,
-    z REAL NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (round, client, signal));
-CREATE TABLE metric (
-    round INTEGER NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL,
-    PRIMARY KEY (round, source, name));
-"""
-
-
-@dataclass(frozen=True)
-class Participant:
-    """A client as the record names it: durable id, the organization's name, Flower's node id."""
-
-    id: str
-    name: str
-    node: int
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """All that a training round leaves behind.
-
-    Attributes
-    ----------
-    number
-        Of the round, from 1.
-    seconds
-        From the first message sent to the new model.
-    status, reason
-        ``aggregated``, or ``unchanged`` with the reason.
-    asked
-        How many clients were asked.
-    unsolicited
-        How many replies answered nothing that was asked, or again; the first have verdicts.
-    model
-        SHA-256 of the model after the round.
-    verdicts, scores
-        One or more verdicts per client, and the scores of the accepted updates.
-    influence
-        Client to share, where the rule has the notion.
-    metrics
-        Combined training metrics.
-
-    """
-
-    number: int
-    seconds: float
-    status: str
-    reason: str
-    asked: int
-    unsolicited: int
-    model: str
-    verdicts: Sequence[Verdict] = ()
-    scores: Sequence[Score] = ()
-    influence: Mapping[str, float] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class RunStore:
     """The record of one run, open for writing (``create``) or for reading (``open``).
 
+    Attributes
+    ----------
+    folder
+        Of the run.
+    ledger
+        The tables about reputation.
+
     Example
     -------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
+    >>> from quickthorn.server.entries import RoundRecord
     >>> with RunStore.create(folder, {"defense": "median"}) as store:
     ...     store.add_round(RoundRecord(1, 0.5, "aggregated", "", 3, 0, "ab12"))
     >>> with RunStore.open(folder) as store:
@@ -112,11 +51,13 @@ class RunStore:
 
     """
 
-    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, folder: Path, *, ours: bool = False) -> None:
         """Hold an open connection; use ``create`` or ``open``."""
         self.folder = folder
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
+        self._ours = ours  # whether we began the record, and therefore end it
+        self.ledger = Ledger(connection)
 
     @classmethod
     def create(cls, folder: Path, meta: Mapping[str, str]) -> RunStore:
@@ -141,7 +82,7 @@ class RunStore:
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         connection = sqlite3.connect(partial)
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
         with connection:
             rows = {"format": FORMAT, **meta}.items()
             connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
@@ -152,11 +93,18 @@ class RunStore:
         # With a log beside it a reader, however slow, never holds up the server.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        return cls(connection, folder)
+        return cls(connection, folder, ours=True)
 
     @classmethod
-    def open(cls, folder: Path) -> RunStore:
-        """Open the record in ``folder`` for reading.
+    def open(cls, folder: Path, *, write: bool = False) -> RunStore:
+        """Open the record in ``folder`` for reading, or beside the server for decisions.
+
+        Parameters
+        ----------
+        folder
+            Of the run.
+        write
+            Whether decisions are to be added.
 
         Raises
         ------
@@ -168,7 +116,10 @@ class RunStore:
         if not path.is_file():
             msg = f"{folder} holds no run: {FILE_NAME} is missing. Give the folder of a run."
             raise RunError(msg)
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        mode = "rw" if write else "ro"
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=_LOCK_SECONDS
+        )
         store = cls(connection, Path(folder))
         try:
             found = store.meta().get("format")
@@ -202,10 +153,16 @@ class RunStore:
     def close(self) -> None:
         """Close the file; everything is on disk already.
 
-        The writer leaves one file behind, unless a reader is at it just then.
+        Whoever began the record notes that it has ended, and leaves one file behind, unless a
+        reader is at it just then.
         """
-        with contextlib.suppress(sqlite3.OperationalError):
-            self._connection.execute("PRAGMA journal_mode = DELETE")
+        if self._ours:
+            self._ours = False
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk, or a reader
+                with self._connection:
+                    row = "ended", _now()
+                    self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+                self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
     def add_clients(self, clients: Sequence[Participant]) -> None:
@@ -222,9 +179,10 @@ class RunStore:
         accepted = sum(verdict.accepted for verdict in record.verdicts)
         with self._connection:
             self._connection.execute(
-                "INSERT INTO round VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO round VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     record.number,
+                    _now(),
                     record.seconds,
                     record.status,
                     record.reason,
@@ -236,9 +194,17 @@ class RunStore:
             )
             self._insert_verdicts(record.number, "train", record.verdicts)
             self._connection.executemany(
-                "INSERT INTO score VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO score VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (record.number, score.client, score.signal, score.value, score.z, score.reason)
+                    (
+                        record.number,
+                        score.client,
+                        score.signal,
+                        score.value,
+                        score.z,
+                        score.side,
+                        score.reason,
+                    )
                     for score in record.scores
                 ],
             )
@@ -247,6 +213,7 @@ class RunStore:
                 [(record.number, client, share) for client, share in record.influence.items()],
             )
             self._insert_metrics(record.number, "train", record.metrics)
+            self.ledger.insert(record)
 
     def add_evaluation(
         self,
@@ -273,10 +240,15 @@ class RunStore:
         """Return one row per training round, in order."""
         return self._rows("SELECT * FROM round ORDER BY number")
 
-    def verdicts(self, number: int | None = None) -> list[tuple[int, str, Verdict]]:
-        """Return (round, phase, verdict) of one round, or of all, in the order of writing."""
+    def verdicts(
+        self, number: int | None = None, client: str | None = None
+    ) -> list[tuple[int, str, Verdict]]:
+        """Return (round, phase, verdict) of one round or all, one client or all, as written."""
         rows = self._rows(
-            "SELECT * FROM verdict WHERE ?1 IS NULL OR round = ?1 ORDER BY round, rowid", number
+            "SELECT * FROM verdict WHERE (?1 IS NULL OR round = ?1) "
+            "AND (?2 IS NULL OR client = ?2) ORDER BY round, rowid",
+            number,
+            client,
         )
         return [
             (
@@ -293,19 +265,18 @@ class RunStore:
             for row in rows
         ]
 
-    def scores(self, number: int | None = None) -> list[tuple[int, Score]]:
-        """Return (round, score) of one round, or of all."""
+    def scores(
+        self, number: int | None = None, client: str | None = None
+    ) -> list[tuple[int, Score]]:
+        """Return (round, score) of one round or of all, of one client or of all."""
         rows = self._rows(
-            "SELECT * FROM score WHERE ?1 IS NULL OR round = ?1 ORDER BY round, client, signal",
+            "SELECT * FROM score WHERE (?1 IS NULL OR round = ?1) "
+            "AND (?2 IS NULL OR client = ?2) ORDER BY round, client, signal",
             number,
+            client,
         )
-        return [
-            (
-                row["round"],
-                Score(row["client"], row["signal"], row["value"], row["z"], row["reason"]),
-            )
-            for row in rows
-        ]
+        names = ("client", "signal", "value", "z", "reason", "side")
+        return [(row["round"], Score(*(row[name] for name in names))) for row in rows]
 
     def influence(self, number: int) -> dict[str, float]:
         """Return client to share of one round; empty where the rule has no such notion."""
@@ -344,3 +315,7 @@ class RunStore:
             "INSERT INTO metric VALUES (?, ?, ?, ?)",
             [(number, source, name, value) for name, value in metrics.items()],
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from quickthorn.server.cohort import connected, sample, wait_for
 from quickthorn.server.digest import digest
+from quickthorn.server.entries import RoundRecord
 from quickthorn.server.exchange import Ballot, ask, collect
 from quickthorn.server.intake import Intake, take_metrics, take_updates
 from quickthorn.server.judgement import Expectation
@@ -23,7 +24,6 @@ from quickthorn.server.model import save_model, to_model, to_record
 from quickthorn.server.recorder import LOG, Recorder
 from quickthorn.server.root import check_root, own_update
 from quickthorn.server.storage import SPILL_BYTES, reserve, spills
-from quickthorn.server.store import RoundRecord
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.optimizer import build_optimizer

@@ -21,8 +21,9 @@ from flwr.serverapp.strategy import FedAvg
 from quickthorn.client.evaluation import held_out
 from quickthorn.client.models import initial_state
 from quickthorn.server.config import FederationSettings, ServerSettings
+from quickthorn.server.entries import FILE_NAME
 from quickthorn.server.model import to_model, to_record
-from quickthorn.server.store import FILE_NAME, RunStore
+from quickthorn.server.store import RunStore
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.simulations.hostile_client import app as organization_app
 from quickthorn.simulations.processes import LocalFederation, NodeSpec

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from quickthorn.server.cohort import connected, sample, wait_for
-from quickthorn.server.store import Participant
+from quickthorn.server.entries import Participant
 
 if TYPE_CHECKING:
     from flwr.serverapp import Grid

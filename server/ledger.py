@@ -1,0 +1,160 @@
+"""The part of a run's record that says who is trusted: standings, changes, people's decisions."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from quickthorn.server.entries import Entry
+from quickthorn.strategies.errors import RunError
+from quickthorn.strategies.reputation import Change, Decision, Standing
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from quickthorn.server.entries import RoundRecord
+
+
+class Ledger:
+    """Standings, changes and decisions, on the connection of a ``RunStore``.
+
+    The server writes all of it but new decisions: those come from the commands, each from a
+    process of its own, and the server reads them at the start of a round.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Use an open connection; ``RunStore.ledger`` is one."""
+        self._connection = connection
+
+    def add_decision(self, decision: Decision) -> None:
+        """Write a person's decision for the server to read.
+
+        Raises
+        ------
+        RunError
+            If the run has ended: a finished record stays as it is.
+
+        """
+        with self._connection:
+            written = self._connection.execute(
+                "INSERT INTO decision (at, who, client, action, why) SELECT ?, ?, ?, ?, ? "
+                "WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'ended')",
+                (decision.at, decision.who, decision.client, decision.action, decision.why),
+            )
+        if not written.rowcount:
+            raise RunError(
+                "the run has ended: nothing will happen in it any more, and its record stays as "
+                "it is. Nothing was recorded."
+            )
+
+    def settle(self, entries: Sequence[Entry]) -> None:
+        """Note from which round each decision counts, or why it was refused in that round."""
+        with self._connection:
+            self._connection.executemany(
+                "UPDATE decision SET round = ?, refused = ? WHERE id = ?",
+                [(entry.round, entry.refused, entry.id) for entry in entries],
+            )
+
+    def insert(self, record: RoundRecord) -> None:
+        """Write what a round made of everybody; the caller's transaction holds the rest of it.
+
+        A refused decision changed nothing; ``settle`` notes it.
+        """
+        self._connection.executemany(
+            "INSERT INTO standing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    record.number,
+                    standing.client,
+                    standing.state,
+                    standing.since,
+                    standing.rounds,
+                    standing.score,
+                    standing.evidence,
+                    standing.strength,
+                    standing.reason,
+                    json.dumps(standing.techniques),
+                    standing.proposed,
+                )
+                for standing in record.standings
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (change.round, change.client, change.before, change.after, change.who, change.why)
+                for change in record.changes
+                if not change.refused
+            ],
+        )
+        if record.reputation:
+            self._connection.execute("DELETE FROM reputation")
+            row = record.number, record.reputation
+            self._connection.execute("INSERT INTO reputation VALUES (?, ?)", row)
+
+    def standings(
+        self, number: int | None = None, client: str | None = None
+    ) -> list[tuple[int, Standing]]:
+        """Return (round, standing) of one round or of all, of one client or of all."""
+        rows = self._connection.execute(
+            "SELECT * FROM standing WHERE (?1 IS NULL OR round = ?1) "
+            "AND (?2 IS NULL OR client = ?2) ORDER BY round, client",
+            (number, client),
+        )
+        return [
+            (
+                row["round"],
+                Standing(
+                    client=row["client"],
+                    state=row["state"],
+                    since=row["since"],
+                    rounds=row["rounds"],
+                    score=row["score"],
+                    evidence=row["evidence"],
+                    strength=row["strength"],
+                    reason=row["reason"],
+                    techniques=tuple(json.loads(row["techniques"])),
+                    proposed=bool(row["proposed"]),
+                ),
+            )
+            for row in rows
+        ]
+
+    def changes(self) -> list[Change]:
+        """Return every change of a state, in the order of writing."""
+        rows = self._connection.execute("SELECT * FROM change ORDER BY round, rowid")
+        return [
+            Change(
+                client=row["client"],
+                round=row["round"],
+                before=row["before"],
+                after=row["after"],
+                who=row["who"],
+                why=row["why"],
+            )
+            for row in rows
+        ]
+
+    def decisions(self) -> list[Entry]:
+        """Return every decision, in the order in which they were made."""
+        return [
+            Entry(
+                row["id"],
+                Decision(
+                    client=row["client"],
+                    action=row["action"],
+                    who=row["who"],
+                    why=row["why"],
+                    at=row["at"],
+                ),
+                row["round"],
+                row["refused"],
+            )
+            for row in self._connection.execute("SELECT * FROM decision ORDER BY id")
+        ]
+
+    def reputation(self) -> tuple[int, str] | None:
+        """Return the round and the JSON of the last reputation; None before the first."""
+        row = self._connection.execute("SELECT * FROM reputation").fetchone()
+        return None if row is None else (row["round"], row["value"])
