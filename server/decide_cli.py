@@ -1,0 +1,132 @@
+"""``quickthorn quarantine``, ``readmit`` and ``ban``: what a person decides about a client."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from quickthorn.server.clients_cli import AsJson, Client, Run, print_json
+from quickthorn.server.entries import Participant
+from quickthorn.server.lookup import find_clients, open_run
+from quickthorn.server.roster import read_roster
+from quickthorn.server.text import printable
+from quickthorn.strategies.errors import ConfigurationError, RunError
+from quickthorn.strategies.reputation import Decision
+
+_LONGEST = 1000  # of a reason
+
+Why = Annotated[
+    str, typer.Option("--why", metavar="TEXT", help="The reason; it stays in the record.")
+]
+Who = Annotated[
+    str | None,
+    typer.Option("--who", metavar="NAME", help="Who decides; the user of this machine by default."),
+]
+
+
+def quarantine(
+    run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False
+) -> None:
+    """Keep a client out of the model from the next round on.
+
+    It goes on training and being scored, so that it can be readmitted on
+    evidence; its updates no longer count. An organization with several
+    clients is kept out with all of them. Only a person ends it: see
+    `quickthorn readmit`.
+    """
+    _decide("quarantine", run, client, why, who, as_json=as_json)
+
+
+def readmit(run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False) -> None:
+    """Let a quarantined client count again, from the next round on.
+
+    It is watched at first. A banned client cannot be readmitted.
+    """
+    _decide("readmit", run, client, why, who, as_json=as_json)
+
+
+def ban(  # noqa: PLR0913, PLR0917 - typer makes an option of each
+    run: Run,
+    client: Client,
+    why: Why,
+    who: Who = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a client no more, from the next round on; this cannot be undone in this run."""
+    _decide("ban", run, client, why, who, as_json=as_json, sure=yes)
+
+
+def _decide(  # noqa: PLR0913 - what the three commands have in common
+    action: str,
+    run: Run,
+    asked: str,
+    why: str,
+    who: str | None,
+    *,
+    as_json: bool,
+    sure: bool = True,
+) -> None:
+    reason, person = _text(why, "--why"), _text(who or _user(), "--who")
+    with open_run(run, write=True) as store:
+        roster = read_roster(store)
+        chosen = find_clients(store.clients(), asked)
+        if roster.ended:
+            raise RunError(_ENDED.format(at=roster.ended))
+        banned = {
+            line.client.id
+            for line in roster.lines
+            if line.standing and line.standing.state == "banned"
+        }
+        for client in chosen:
+            if client.id in banned:
+                raise RunError(
+                    f"{client.name} is banned, which cannot be undone. Nothing was recorded."
+                )
+        if not sure:
+            _confirm(chosen)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        decisions = [Decision(client.id, action, person, reason, at) for client in chosen]
+        for decision in decisions:
+            store.ledger.add_decision(decision)
+    if as_json:
+        print_json({"recorded": [asdict(decision) for decision in decisions], "round": roster.last})
+        return
+    for client in chosen:
+        typer.echo(f"Recorded: {action} {client.name}, by {person}.")
+    typer.echo(_COMING.format(last=roster.last) if roster.last else _FIRST)
+
+
+_ENDED = (
+    "this run ended at {at}: nothing will happen in it any more, and its record stays as it is. "
+    "Nothing was recorded."
+)
+_COMING = "It counts from the next round on; the last recorded one is {last}."
+_FIRST = "It counts from the next round on; none is recorded yet."
+
+
+def _confirm(chosen: list[Participant]) -> None:
+    names = ", ".join(f"{client.name} ({client.id})" for client in chosen)
+    question = f"Ban {names} for good? It cannot be undone in this run."
+    if not typer.confirm(question, err=True):
+        raise RunError("not banned; nothing was recorded.")
+
+
+def _text(given: str, option: str) -> str:
+    text = printable(given.strip(), _LONGEST)
+    if not text:
+        msg = f"{option} needs a text: it stays in the record, for whoever asks later."
+        raise ConfigurationError(msg)
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user: a container, say
+        msg = "this machine does not say who you are; give --who NAME."
+        raise ConfigurationError(msg) from None

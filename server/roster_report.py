@@ -1,0 +1,104 @@
+"""The table that ``quickthorn clients`` prints."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from quickthorn.server.terminal import figure, print_below
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from quickthorn.server.entries import Entry
+    from quickthorn.server.roster import Line, Roster
+
+_STYLES = {"watch": "yellow", "quarantined": "bold red", "banned": "red"}
+
+
+def print_roster(roster: Roster, run: Path, console: Console) -> None:
+    """Print the table, the reasons, and what waits for a person or for the next round."""
+    if not roster.last:
+        console.print("No round is recorded yet.")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(roster), title_justify="left")
+    table.add_column("client", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("since", "score", "evidence", "rounds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("last reply", overflow="fold")
+    for line in roster.lines:
+        table.add_row(
+            *_cells(line), style=_STYLES.get(line.standing.state if line.standing else "")
+        )
+    console.print(table)
+    for line in roster.lines:
+        if line.standing and line.standing.reason:
+            console.print(f"[bold]{escape(line.client.name)}[/bold]")
+            print_below(_reason(line), console)
+    for line in roster.lines:
+        if line.standing and line.standing.proposed:
+            _print_proposal(line, run, console, ended=bool(roster.ended))
+    names = {line.client.id: line.client.name for line in roster.lines}
+    for entry in roster.coming:
+        console.print(escape(f"{describe(entry, names, ended=bool(roster.ended))}."))
+
+
+def describe(entry: Entry, names: dict[str, str], *, ended: bool) -> str:
+    """Return a decision in words, and from when it counts."""
+    decision = entry.decision
+    who = names.get(decision.client, decision.client)
+    words = f"{decision.action} {who}, by {decision.who} at {decision.at} ({decision.why})"
+    if entry.refused:
+        return f"{words}: refused in round {entry.round}, {entry.refused}"
+    if entry.round is not None:
+        return f"{words}: counts from round {entry.round}"
+    if ended:
+        return f"{words}: never counted, the run ended before"
+    return f"{words}: waits for the next round"
+
+
+def _title(roster: Roster) -> str:
+    state = f"the run ended at {roster.ended}" if roster.ended else f"recorded at {roster.at}"
+    return f"After round {roster.last}; {state}" if roster.last else ""
+
+
+def _cells(line: Line) -> list[str]:
+    name, standing = escape(line.client.name), line.standing
+    if standing is None:
+        return [name, "-", "-", "-", "-", "-", _reply(line)]
+    state = f"{standing.state} *" if standing.proposed else standing.state
+    return [
+        name,
+        state,
+        str(standing.since),
+        figure(standing.score, 2),
+        figure(standing.evidence, 4),
+        str(standing.rounds),
+        _reply(line),
+    ]
+
+
+def _reply(line: Line) -> str:
+    return "-" if line.verdict is None else f"{line.verdict.code}, round {line.judged}"
+
+
+def _reason(line: Line) -> str:
+    standing = line.standing
+    if standing is None:
+        return ""
+    like = f" Resembles {', '.join(standing.techniques)}." if standing.techniques else ""
+    return f"{standing.reason}.{like}"
+
+
+def _print_proposal(line: Line, run: Path, console: Console, *, ended: bool) -> None:
+    name = line.client.name
+    console.print(escape(f"* A quarantine of {name} is proposed and waits for a person."))
+    if not ended:
+        command = shlex.join(["quickthorn", "quarantine", str(run), name, "--why", "as proposed"])
+        console.print(f"  Approve it:  {escape(command)}", soft_wrap=True)
