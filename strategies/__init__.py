@@ -20,6 +20,7 @@ from quickthorn.strategies.updates import (
     UpdateMatrix,
     Verdict,
 )
+from quickthorn.strategies.votes import Votes
 
 __all__ = [
     "Aggregate",
@@ -30,6 +31,7 @@ __all__ = [
     "Step",
     "UpdateMatrix",
     "Verdict",
+    "Votes",
     "available",
     "build",
     "find",

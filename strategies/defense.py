@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from quickthorn.strategies.supply import (
     trial_supply,
 )
 from quickthorn.strategies.updates import Aggregate, UpdateMatrix, check_values
+from quickthorn.strategies.votes import Votes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,6 +161,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         self,
         values: Array | DeviceTensor | UpdateMatrix,
         *,
+        votes: Votes | None = None,
         weights: Array | None = None,
         trusted: Array | DeviceTensor | None = None,
         layout: ModelLayout | None = None,
@@ -174,10 +176,15 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             (n, d) float32 or float64 deltas, finite, or an ``UpdateMatrix``, whose rows lie
             in the order of the client ids, which makes the result the same bits for any
             order of arrival. A torch tensor is aggregated on the device where it lies.
+        votes
+            Whose updates count, and which of them together as one, for ``byzantine`` and
+            ``min_clients`` too: ``Votes.of(clients, …)``. Every row is a vote by default. Where
+            some have none, the result is that of the matrix without them: the same bits, but
+            for the last digits of what follows nearest-neighbor mixing.
         weights
             (n,) claimed sample counts, for a rule that asks for them; taken from the
-            ``UpdateMatrix`` where there is one. Where rows are groups, a group has the mean
-            claim of its members.
+            ``UpdateMatrix`` where there is one. A vote of several clients has the sum of their
+            claims; where rows are groups, a group has the mean claim of its members.
         trusted
             (d,) the server's own update, trained on data that it trusts, for a rule that asks
             for one.
@@ -193,7 +200,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         -------
         Aggregate
             ``vector`` (d,) of the dtype of the input and where that lies, ``influence`` (n,) or
-            None, ``state``.
+            None, ``state``. Who has no vote has no influence; who share one, share it equally.
 
         Raises
         ------
@@ -201,7 +208,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             If ``values`` is no finite float matrix, or what a rule asks for is missing or does
             not fit.
         TooFewClientsError
-            If n is below ``min_clients``.
+            If there are fewer votes than ``min_clients``.
 
         """
         if isinstance(values, UpdateMatrix):
@@ -211,17 +218,23 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             check_values(values)
             clients = row_names(len(values))
         n, d = values.shape
-        self.check_cohort(n)
+        votes = Votes.of(clients) if votes is None else votes
+        votes.check_rows(n)
+        self.check_cohort(len(votes))
         who = str(self)
+        claims = check_weights(weights, n, who=who) if self.needs_weights else None
         supply = {
             "byzantine": self.byzantine,
-            "weights": check_weights(weights, n, who=who) if self.needs_weights else None,
+            "weights": None if claims is None else votes.claims(claims),
             "trusted": check_trusted(trusted, values, who=who) if self.needs_trusted else None,
             "layout": check_layout(layout, d, who=who),
-            "clients": clients,
+            "clients": votes.names,
             "rng": np.random.default_rng(0) if rng is None else rng,
         }
-        return self._run(by_blocks(values), supply, dict(state or {}))
+        found = self._run(votes.rows(by_blocks(values)), supply, dict(state or {}))
+        if found.influence is None:
+            return found
+        return replace(found, influence=votes.by_client(found.influence))
 
     def _run(self, values: Rows, supply: dict[str, Any], state: dict[str, Any]) -> Aggregate:
         mixings: list[NDArray[np.float64]] = []

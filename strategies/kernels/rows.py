@@ -63,6 +63,7 @@ class MixedRows:
     Each value is summed in float64 over the rows of the base, in an order that the weights fix
     and without those of weight zero, and rounded once: the same bits in whatever block it is
     asked for, and within the last digits of float64 in numpy's form and in the compiled one.
+    Where each row is a row of the base, blocks are copied, and zeros keep their sign.
 
     Attributes
     ----------
@@ -103,6 +104,9 @@ class MixedRows:
     def __getitem__(self, key: tuple[Any, Any]) -> Array:
         """Return ``[rows, columns]``, a block in memory of its own."""
         rows, columns = key
+        if self._places is not None:
+            picked: Array = self.base[:, columns][self._places[rows]]
+            return picked
         if is_small(self.base) or on_device(self.base):
             return mixed_block(self.weights[rows], self.base[:, columns], self.dtype)
         from quickthorn.strategies.kernels.mixing import mixed_columns  # noqa: PLC0415 - SMALL
@@ -114,6 +118,12 @@ class MixedRows:
         block = slice(*block.indices(base.shape[1])[:2])
         outputs = np.arange(len(self))[rows]
         return mixed_columns(self._plan, outputs, base, block, self.dtype)
+
+    @cached_property
+    def _places(self) -> NDArray[np.intp] | None:
+        """Return the (m,) rows of the base that these are, or None where one is a mixture."""
+        alone = (np.count_nonzero(self.weights, axis=1) == 1) & (self.weights.max(axis=1) == 1.0)
+        return self.weights.argmax(axis=1) if alone.all() else None
 
     @cached_property
     def _plan(self) -> Plan:

@@ -38,8 +38,21 @@ def combine(
 def mixed_block(
     weights: NDArray[np.float64], block: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Return ``weights @ block`` in ``dtype``."""
-    return (torch.from_numpy(weights).to(block.device) @ block.double()).to(dtype)
+    """Return ``weights @ block`` in ``dtype``; a multiple of one row costs no product.
+
+    Rows that nobody takes are left out, so that no bit depends on how many there are.
+    """
+    alone = np.count_nonzero(weights, axis=1) <= 1
+    if not alone.any():
+        used = np.flatnonzero(weights.any(axis=0))
+        shares = torch.from_numpy(weights[:, used]).to(block.device)
+        return (shares @ block[used].double()).to(dtype)
+    mixed = torch.empty(len(weights), block.shape[1], dtype=dtype, device=block.device)
+    places = np.abs(weights[alone]).argmax(axis=1)
+    shares = torch.from_numpy(weights[alone, places]).to(block.device)
+    mixed[alone] = (block[places].double() * shares[:, None]).to(dtype)
+    mixed[~alone] = mixed_block(weights[~alone], block, dtype)
+    return mixed
 
 
 def own_vector(values: Rows, content: object) -> torch.Tensor:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import assume
 
-from quickthorn.strategies import UpdateMatrix
+from quickthorn.strategies import UpdateMatrix, Votes
+from quickthorn.strategies.supply import row_names
 from tests.laws.cohorts import cohorts, generic_cohorts
+from tests.laws.subjects import Cohort
 from tests.laws.twins import is_decided, supply, twin
 from tests.naive import RESCALED
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from quickthorn.strategies.updates import Array
-    from tests.laws.subjects import Cohort, Subject
+    from tests.laws.subjects import Subject
 
 TOLERANCE = {np.dtype("f4"): 4e-7, np.dtype("f8"): 1e-13}
 
@@ -51,6 +53,8 @@ def yield_laws(subject: Subject) -> Iterator[Law]:
     yield Law(inputs_stay_and_output_is_new)
     yield Law(same_call_same_bits)
     yield Law(influence_explains_the_vector)
+    yield Law(excluded_rows_change_no_bit)
+    yield Law(nodes_of_one_organization_are_one_client, generic_cohorts)
     yield Law(equal_to_the_naive_twin)
     if "translation" in subject.traits:
         yield Law(translation, generic_cohorts)
@@ -153,6 +157,43 @@ def influence_explains_the_vector(subject: Subject, cohort: Cohort) -> None:
         rows = subject.pre.apply(cohort.values, **supply(subject.pre, cohort)).values[:, :]
     mixed = outcome.influence @ rows.astype(np.float64)
     assert_close(outcome.vector, mixed.astype(rows.dtype), rows, subject)
+
+
+def excluded_rows_change_no_bit(subject: Subject, cohort: Cohort) -> None:
+    """Rows without a vote, whatever they hold, might as well not be there."""
+    rng = np.random.default_rng(len(cohort.values))
+    count = int(rng.integers(1, 4))
+    out = rng.choice(len(cohort.values) + count, count, replace=False)
+    kept = np.delete(np.arange(len(cohort.values) + count), out)
+    values = np.full((len(kept) + count, cohort.values.shape[1]), np.finfo(cohort.values.dtype).max)
+    values = values.astype(cohort.values.dtype)
+    weights = np.full(len(values), np.nan)
+    values[kept], weights[kept] = cohort.values, cohort.weights
+    votes = Votes.of(row_names(len(values)), excluded=set(map(str, out)))
+    found = subject.run(Cohort(values, cohort.byzantine, weights, cohort.trusted, votes))
+    expected = subject.run(cohort)
+    assert_same_bits(found.vector, expected.vector)
+    assert (found.influence is None) == (expected.influence is None)
+    if found.influence is not None and expected.influence is not None:
+        assert not found.influence[out].any()
+        assert_same_bits(found.influence[kept], expected.influence)
+
+
+def nodes_of_one_organization_are_one_client(subject: Subject, cohort: Cohort) -> None:
+    """A client may as well answer by several nodes: updates x + t, x and x − t are one, x."""
+    assume(is_decided(subject, cohort))
+    n, d = cohort.values.shape
+    size = float(np.abs(cohort.values).max())
+    shift = np.random.default_rng(9).uniform(-size, size, d).astype(cohort.values.dtype)
+    row, claim = cohort.values[0], cohort.weights[0]
+    values = np.vstack([row + shift, cohort.values, row - shift])
+    weights = np.array([claim / 4, claim / 2, *cohort.weights[1:], claim / 4])
+    votes = Votes.of(row_names(n + 2), organizations=dict.fromkeys(("0", "1", str(n + 1)), "one"))
+    found = subject.run(Cohort(values, cohort.byzantine, weights, cohort.trusted, votes))
+    expected = subject.run(cohort)
+    assert_close(found.vector, expected.vector, 3 * values, subject)
+    if found.influence is not None:
+        assert found.influence[0] == found.influence[1] == found.influence[-1]
 
 
 def equal_to_the_naive_twin(subject: Subject, cohort: Cohort) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.votes import Votes
 
 
 # Rules whose weights are no fixed fractions: solved for (geometric median) or filtered (CAF),
@@ -84,7 +85,7 @@ class Subject:
 
     def run(self, cohort: Cohort) -> Aggregate:
         return self.defense(cohort.byzantine).aggregate(
-            cohort.values, weights=cohort.weights, trusted=cohort.trusted
+            cohort.values, votes=cohort.votes, weights=cohort.weights, trusted=cohort.trusted
         )
 
     def twin(self, cohort: Cohort) -> NDArray[np.float64]:
@@ -129,6 +130,7 @@ class Cohort:
     byzantine: int
     weights: NDArray[np.float64]
     given: Array | None = None
+    votes: Votes | None = None
 
     @property
     def trusted(self) -> Array:

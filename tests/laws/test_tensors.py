@@ -38,7 +38,7 @@ class OnTensors(Subject):
     def run(self, cohort: Cohort) -> Aggregate:
         rows = torch.from_numpy(np.ascontiguousarray(cohort.values))
         found = self.defense(cohort.byzantine).aggregate(
-            rows, weights=cohort.weights, trusted=cohort.trusted
+            rows, votes=cohort.votes, weights=cohort.weights, trusted=cohort.trusted
         )
         assert isinstance(found.vector, torch.Tensor)
         return Aggregate(found.vector.numpy(), found.influence, found.state)
