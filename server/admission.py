@@ -8,6 +8,7 @@ sample count, a metric, a surplus record) is set aside and noted, and the update
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flwr.app import ArrayRecord, MetricRecord
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.server.judgement import Expectation
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.updates import Array, Tensor
 
 # More samples than this in one organization is a claim and not a count.
 MAX_SAMPLES = 10**9
@@ -118,9 +119,15 @@ def _find_model(content: RecordDict, expected: Expectation, notes: _Notes) -> Ar
 
 
 def _read_model(record: ArrayRecord, expected: Expectation, row: Array) -> NDArray[np.int64]:
-    return judge_model(
-        record.keys(), lambda tensor: read_array(tensor, record[tensor.name]), expected, row
-    )
+    def read(tensor: Tensor) -> Array:
+        try:
+            return read_array(tensor, record[tensor.name])
+        except Refusal as refusal:
+            if refusal.code != "dtype" or tensor.name not in expected.drifted:
+                raise
+        return read_array(replace(tensor, dtype=expected.drifted[tensor.name]), record[tensor.name])
+
+    return judge_model(record.keys(), read, expected, row)
 
 
 def _read_claims(

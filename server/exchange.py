@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from flwr.app import Message, RecordDict
 
+from quickthorn.server.mailbox import arrival_of
 from quickthorn.server.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from quickthorn.server.mailbox import Arrival, Mailbox
 
@@ -104,6 +105,14 @@ class Ballot:
         for message_id in list(self._unanswered):
             client, _ = self._messages[message_id]
             yield Reply(client, None, "silent", "sent no reply before the deadline")
+
+
+def bind_all(messages: Mapping[str, Message], replies: Iterable[Message]) -> Iterator[Reply]:
+    """Bind ``replies`` to ``messages`` (by client) after all have come, as in Flower's own loop."""
+    ballot = Ballot(messages)
+    for message in replies:
+        yield ballot.bind(arrival_of(message))
+    yield from ballot.silent()
 
 
 def collect(

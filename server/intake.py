@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from quickthorn.server.admission import admit, read_metrics
 from quickthorn.server.metrics import combine_metrics
+from quickthorn.server.storage import reserve
 from quickthorn.strategies.updates import MatrixBuilder, UpdateMatrix, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     import numpy as np
     from flwr.app import RecordDict
@@ -132,6 +134,32 @@ def take_updates(
         return None, [], intake
     matrix = builder.finish()
     return matrix, [intake.accepted[client].counters for client in matrix.clients], intake
+
+
+def receive_updates(
+    replies: Iterable[Reply],
+    asked: Sequence[str],
+    expected: Expectation,
+    *,
+    folder: Path,
+    spill_bytes: int,
+) -> tuple[UpdateMatrix | None, list[NDArray[np.int64]], Intake, str]:
+    """Take the updates of a round into memory or, from ``spill_bytes`` on, a file in ``folder``.
+
+    Returns
+    -------
+    tuple
+        As of ``take_updates``, and why no reply was judged: there was no room for the updates.
+
+    """
+    shape = len(asked), expected.layout.size
+    try:
+        values = reserve(shape, expected.layout.dtype, folder=folder, spill_bytes=spill_bytes)
+    except (OSError, MemoryError) as error:
+        reason = f"no room for {shape[0]} updates of {shape[1]} parameters: {error}"
+        unjudged = "was not judged: the server had no room for the updates"
+        return None, [], Intake.unjudged(asked, "no-room", unjudged), reason
+    return *take_updates(replies, asked, expected, values), ""
 
 
 def take_metrics(replies: Iterable[Reply], weight_key: str) -> Intake:

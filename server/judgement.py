@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,6 +50,9 @@ class Expectation:
         Names of the array record and of the sample count.
     max_update_norm
         The longest update, in Euclidean norm, that is taken for the work of training.
+    drifted
+        Tensors that were sent in another dtype than the layout's, by name: each is taken in
+        either. For models of other strategies, which average integers into floats.
 
     """
 
@@ -58,6 +61,7 @@ class Expectation:
     arrays_key: str
     weight_key: str
     max_update_norm: float
+    drifted: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -174,14 +178,14 @@ def judge_model(
     for tensor in layout.tensors:
         values = read(tensor)
         part = slice(tensor.offset, tensor.offset + tensor.size)
-        if tensor.dtype.kind == "f":
-            if not np.isfinite(values).all():
-                kinds = "NaN" if np.isnan(values).any() else "infinity"
-                raise Refusal("not-finite", f"sent {kinds} in {printable(tensor.name, 60)!r}")
-            with np.errstate(over="ignore"):
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            kinds = "NaN" if np.isnan(values).any() else "infinity"
+            raise Refusal("not-finite", f"sent {kinds} in {printable(tensor.name, 60)!r}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            if tensor.dtype.kind == "f":
                 np.subtract(values, expected.weights[part], out=row[part])
-        else:
-            counters[part] = values
+            else:
+                counters[part] = values
     _check_size(row, expected)
     return counters
 

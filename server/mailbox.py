@@ -111,7 +111,7 @@ class GridMailbox:
             return
         messages.reverse()
         while messages:
-            yield _arrival(messages.pop())
+            yield arrival_of(messages.pop())
 
 
 def in_order(messages: Sequence[Message], ids: Iterable[str | None]) -> list[str]:
@@ -125,7 +125,8 @@ def in_order(messages: Sequence[Message], ids: Iterable[str | None]) -> list[str
     return [item if isinstance(item, str) else "" for item in known]
 
 
-def _arrival(message: Message) -> Arrival:
+def arrival_of(message: Message) -> Arrival:
+    """Return ``message`` as it came in, or a refusal where its metadata cannot be read."""
     try:
         metadata = message.metadata
         return Arrival(str(metadata.reply_to_message_id), metadata.src_node_id, message, "")

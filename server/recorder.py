@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.server.store import RunStore
@@ -12,12 +13,16 @@ from quickthorn.strategies.scoring import explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from quickthorn.server.entries import RoundRecord
 
 # A child of Flower's logger: the lines appear where the ServerApp's own do.
 LOG = logging.getLogger("flwr.quickthorn")
+
+
+def fresh_folder() -> Path:
+    """Return a folder for a run that was given none: ``runs/`` and the time."""
+    return Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
 
 
 class Recorder:

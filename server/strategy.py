@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +14,15 @@ from flwr.serverapp.strategy import Result, Strategy
 from quickthorn.server.cohort import connected, sample, wait_for
 from quickthorn.server.digest import digest
 from quickthorn.server.entries import RoundRecord
-from quickthorn.server.exchange import Ballot, ask, collect
-from quickthorn.server.intake import Intake, take_metrics, take_updates
+from quickthorn.server.exchange import ask, bind_all, collect
+from quickthorn.server.intake import receive_updates, take_metrics
 from quickthorn.server.judgement import Expectation
 from quickthorn.server.limits import check_limits
-from quickthorn.server.mailbox import Arrival, Mailbox, open_mailbox
+from quickthorn.server.mailbox import open_mailbox
 from quickthorn.server.model import save_model, to_model, to_record
-from quickthorn.server.recorder import LOG, Recorder
+from quickthorn.server.recorder import LOG, Recorder, fresh_folder
 from quickthorn.server.root import check_root, own_update
-from quickthorn.server.storage import SPILL_BYTES, reserve, spills
+from quickthorn.server.storage import SPILL_BYTES, spills
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.optimizer import build_optimizer
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.server.exchange import Reply
+    from quickthorn.server.intake import Intake
+    from quickthorn.server.mailbox import Mailbox
     from quickthorn.server.model import Model
     from quickthorn.server.root import Root
     from quickthorn.strategies import Defense, Step
@@ -271,13 +272,13 @@ class RobustStrategy(Strategy):
         For a caller that drives the strategy by Flower's own loop; ``start`` hands over the
         replies while they arrive.
         """
-        return self._close_training(server_round, self._bind(replies))
+        return self._close_training(server_round, bind_all(self._asked, replies))
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """Combine the clients' own metrics by their median."""
-        return self._close_evaluation(server_round, self._bind(replies))
+        return self._close_evaluation(server_round, bind_all(self._asked, replies))
 
     def summary(self) -> None:
         """Log what the run is protected by, and where its record is."""
@@ -292,7 +293,7 @@ class RobustStrategy(Strategy):
     def _begin(self) -> None:
         """Forget an earlier run of this object; nothing is written yet."""
         self.state: State | None = None
-        self.run_dir = _fresh_folder() if self._given_dir is None else Path(self._given_dir)
+        self.run_dir = fresh_folder() if self._given_dir is None else Path(self._given_dir)
         self._recorder = Recorder(
             self.run_dir,
             {
@@ -314,15 +315,6 @@ class RobustStrategy(Strategy):
 
     def _replies(self, mailbox: Mailbox) -> Iterator[Reply]:
         return collect(mailbox, self._asked, timeout=self._timeout)
-
-    def _bind(self, replies: Iterable[Message]) -> Iterator[Reply]:
-        ballot = Ballot(self._asked)
-        for message in replies:
-            metadata = message.metadata
-            yield ballot.bind(
-                Arrival(metadata.reply_to_message_id, metadata.src_node_id, message, "")
-            )
-        yield from ballot.silent()
 
     def _ask(  # noqa: PLR0913 - the difference between the two phases
         self,
@@ -405,16 +397,16 @@ class RobustStrategy(Strategy):
         counters: NDArray[np.int64],
     ) -> tuple[RoundOutcome, Intake]:
         """Take the replies and aggregate them; what they filled is free afterwards."""
-        layout, asked = expected.layout, list(self._asked)
-        shape = len(asked), layout.size
-        try:
-            values = reserve(shape, layout.dtype, folder=self.run_dir, spill_bytes=self.spill_bytes)
-        except (OSError, MemoryError) as error:
-            reason = f"no room for {shape[0]} updates of {shape[1]} parameters: {error}"
-            unjudged = "was not judged: the server had no room for the updates"
-            outcome = RoundOutcome(None, None, reason, None, (), self.state)
-            return outcome, Intake.unjudged(asked, "no-room", unjudged)
-        matrix, found, intake = take_updates(replies, asked, expected, values)
+        layout = expected.layout
+        matrix, found, intake, no_room = receive_updates(
+            replies,
+            list(self._asked),
+            expected,
+            folder=self.run_dir,
+            spill_bytes=self.spill_bytes,
+        )
+        if no_room:
+            return RoundOutcome(None, None, no_room, None, (), self.state), intake
         trusted, fault = None, ""
         if matrix is not None and self.root is not None and self.defense.needs_trusted:
             trusted, fault = own_update(self.root, number, self._sent, layout, expected.weights)
@@ -454,7 +446,3 @@ class RobustStrategy(Strategy):
             return
         result.evaluate_metrics_serverapp[number] = metrics
         self._recorder.add_server_evaluation(number, metrics)
-
-
-def _fresh_folder() -> Path:
-    return Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

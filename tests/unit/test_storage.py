@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
-from quickthorn.server import strategy as server
+from quickthorn.server import intake, strategy
 from quickthorn.server.storage import reserve
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.round import RoundOutcome, run_round
@@ -89,7 +89,7 @@ def reserved(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         mapped.append(isinstance(values, np.memmap))
         return values
 
-    monkeypatch.setattr(server, "reserve", noting)
+    monkeypatch.setattr(intake, "reserve", noting)
     return mapped
 
 
@@ -153,7 +153,7 @@ def test_a_file_is_gone_with_the_round_whatever_still_refers_to_it(
         cycle.append(cycle)
         return run_round(*given, **options)
 
-    monkeypatch.setattr(server, "run_round", leaky)
+    monkeypatch.setattr(strategy, "run_round", leaky)
     gc.disable()
     try:
         run(tmp_path, grid_of(members()), rounds=1, spill_bytes=1)
@@ -169,7 +169,7 @@ def test_a_failure_leaves_no_file(
         assert len(open_files(tmp_path)) == 1
         raise ZeroDivisionError
 
-    monkeypatch.setattr(server, "run_round", fails)
+    monkeypatch.setattr(strategy, "run_round", fails)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, grid_of(members()), spill_bytes=1)
 
