@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from quickthorn.strategies.errors import QuickthornError
 from quickthorn.strategies.optimizer import Optimizer, build_optimizer
 from quickthorn.strategies.registry import DEFAULT_SCORERS
 from quickthorn.strategies.scoring import score_updates
+from quickthorn.strategies.votes import Votes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -37,7 +39,8 @@ class RoundOutcome:
     reason
         Why it stays; empty where it moves.
     influence
-        Client to its share in the update, or None where the rule has no such notion.
+        Client to its share in the update, 0 for the excluded, or None where the rule has no such
+        notion.
     scores
         Every client on every signal.
     state
@@ -64,6 +67,8 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     optimizer: Optimizer = PLAIN,
     trusted: Array | None = None,
     layout: ModelLayout | None = None,
+    excluded: Collection[str] = frozenset(),
+    organizations: Mapping[str, str] = MappingProxyType({}),
     held: object = None,
     fault: str = "",
     state: Any = None,  # noqa: ANN401 - whatever the rules keep
@@ -85,14 +90,18 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
         (d,) the flat model that was sent.
     counters
         One (c,) array of integer tensors per client, in the order of the rows. The new
-        value of each is the lower median: a value that some client sent, within the honest
-        range while fewer than half lie.
+        value of each is the lower median of the votes: a value that some client sent, within the
+        honest range while fewer than half lie.
     quorum
-        The fewest updates with which the model may move; never below ``defense.min_clients``.
+        The fewest votes with which the model may move; never below ``defense.min_clients``.
     optimizer
         Turns the aggregate into a step of the model; by default that is the aggregate.
     fault
         Why the caller knows already that the model has to stay; the updates are only scored.
+    excluded
+        Clients in quarantine, say: they are scored and not aggregated.
+    organizations
+        Client to its organization, of which all nodes are one vote; as in ``Votes.of``.
     scorers, trusted, layout, held, state, rng
         As in ``score_updates`` and ``Defense.aggregate``.
     stage
@@ -114,12 +123,12 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     array([1.5])
 
     """
-    given = {"trusted": trusted, "layout": layout, "state": state, "rng": rng}
+    clients = () if matrix is None else matrix.clients
+    votes = Votes.of(clients, excluded=excluded, organizations=organizations)
+    given = {"votes": votes, "trusted": trusted, "layout": layout, "state": state, "rng": rng}
     needed = max(quorum, defense.min_clients)
-    n = 0 if matrix is None else len(matrix.clients)
-    if matrix is None or n < needed:
-        reason = f"{n} valid updates, the defense needs {needed} (byzantine={defense.byzantine})"
-        outcome = _stays(reason, state)
+    if matrix is None or len(votes) < needed:
+        outcome = _stays(_too_few(votes, needed, defense.byzantine), state)
     elif fault:
         outcome = _stays(fault, state)
     else:
@@ -133,7 +142,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
             byzantine=defense.byzantine,
             scorers=scorers,
             layout=layout,
-            influence=outcome.influence,
+            influence=_of_voters(outcome.influence, excluded),
             held=held,
             state=(state or {}).get("scorers"),
         )
@@ -145,6 +154,28 @@ def _stays(reason: str, state: State | None) -> RoundOutcome:
     return RoundOutcome(None, None, reason, None, (), state)
 
 
+def _too_few(votes: Votes, needed: int, byzantine: int) -> str:
+    """Say how many votes there are, and why that is not the number of updates."""
+    n, voters = votes.clients, sum(map(len, votes.members))
+    several = [len(rows) for rows in votes.members if len(rows) > 1]
+    counted = f"{len(votes)} votes of {n}" if len(votes) < n else f"{n}"
+    reason = f"{counted} valid updates, the defense needs {needed} (byzantine={byzantine})"
+    if voters < n:
+        reason += f"; {n - voters} in quarantine"
+    if several:
+        reason += f"; {sum(several)} nodes share {len(several)} of the votes"
+    return reason
+
+
+def _of_voters(
+    influence: Mapping[str, float] | None, excluded: Collection[str]
+) -> Mapping[str, float] | None:
+    """Return the influence of those who could have one: that of the others is no evidence."""
+    if influence is None:
+        return None
+    return {client: share for client, share in influence.items() if client not in excluded}
+
+
 def _move(  # noqa: PLR0913, PLR0917 - as above
     defense: Defense,
     matrix: UpdateMatrix,
@@ -154,6 +185,7 @@ def _move(  # noqa: PLR0913, PLR0917 - as above
     given: Mapping[str, Any],
 ) -> RoundOutcome:
     """Aggregate the updates and move the model, or say why it stays."""
+    votes: Votes = given["votes"]
     try:
         aggregate = defense.aggregate(matrix, **given)
         step, kept = optimizer.move(aggregate.vector, aggregate.state)
@@ -162,12 +194,12 @@ def _move(  # noqa: PLR0913, PLR0917 - as above
     with np.errstate(over="ignore", invalid="ignore"):
         moved = weights + step
     if not np.isfinite(moved).all():
-        reason = f"{defense} made a model with NaN or infinity out of {len(matrix.clients)} updates"
+        reason = f"{defense} made a model with NaN or infinity out of {len(votes)} votes"
         return _stays(reason, given["state"])
     influence = aggregate.influence
     return RoundOutcome(
         moved,
-        _lower_median(np.stack(counters)),
+        _lower_median([_lower_median([counters[row] for row in rows]) for rows in votes.members]),
         "",
         None if influence is None else dict(zip(matrix.clients, influence.tolist(), strict=True)),
         (),
@@ -175,7 +207,7 @@ def _move(  # noqa: PLR0913, PLR0917 - as above
     )
 
 
-def _lower_median(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return per column of (n, c) integers the lower of the two middle values."""
-    middle: NDArray[np.int64] = np.sort(values, axis=0)[(len(values) - 1) // 2]
+def _lower_median(values: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return per column of n (c,) integers the lower of the two middle values."""
+    middle: NDArray[np.int64] = np.sort(np.stack(values), axis=0)[(len(values) - 1) // 2]
     return middle

@@ -95,7 +95,7 @@ def test_a_result_that_is_not_finite_leaves_the_model_as_it_is() -> None:
     outcome = play({name: [most, 0.0] for name in "abc"}, weights=edge)
 
     assert outcome.weights is None
-    assert outcome.reason == "median made a model with NaN or infinity out of 3 updates"
+    assert outcome.reason == "median made a model with NaN or infinity out of 3 votes"
     assert outcome.scores
 
 
@@ -116,3 +116,92 @@ def test_a_counter_becomes_the_lower_median_of_what_was_sent(sent: list[int], mi
 
     assert outcome.counters is not None
     assert outcome.counters.tolist() == [middle]
+
+
+NINE = {f"h{number}": [1.0 + number / 10, 0.0] for number in range(9)}
+
+
+def test_the_excluded_are_scored_and_not_aggregated() -> None:
+    hostile = {"b0": [500.0, 1.0], "x": [400.0, 2.0]}
+    counters = [np.array([value]) for value in (90, *range(9), 90)]
+
+    shadow = play(NINE | hostile, excluded={"b0", "x"}, defense="mean", counters=counters)
+    without = play(NINE, defense="mean", counters=counters[1:-1])
+
+    assert shadow.weights is not None
+    assert without.weights is not None
+    assert shadow.weights.tobytes() == without.weights.tobytes()
+    assert shadow.counters is not None
+    assert shadow.counters.tolist() == [4]
+    assert shadow.influence == {**(without.influence or {}), "b0": 0.0, "x": 0.0}
+    assert {score.client for score in shadow.scores} == {*NINE, *hostile}
+    assert max(shadow.scores, key=lambda score: score.z).client in hostile
+
+
+@pytest.mark.parametrize(
+    ("excluded", "together", "needed", "counted", "because"),
+    [
+        ("", "", 10, "9", ""),
+        ("ab", "", 8, "7 votes of 9", "; 2 in quarantine"),
+        ("a", "bcd", 8, "6 votes of 9", "; 1 in quarantine; 3 nodes share 1 of the votes"),
+        ("abcdefghi", "", 3, "0 votes of 9", "; 9 in quarantine"),
+    ],
+)
+def test_the_quorum_counts_votes_and_the_reason_says_so(
+    excluded: str, together: str, needed: int, counted: str, because: str
+) -> None:
+    rows = {name: [1.0, 0.0] for name in "abcdefghi"}
+
+    outcome = play(
+        rows, quorum=needed, excluded=set(excluded), organizations=dict.fromkeys(together, "North")
+    )
+
+    assert outcome.weights is None
+    reason = f"{counted} valid updates, the defense needs {needed} (byzantine=1){because}"
+    assert outcome.reason == reason
+    assert {score.client for score in outcome.scores} == set(rows)
+
+
+def test_the_nodes_of_an_organization_share_its_influence_and_its_say_on_counters() -> None:
+    rows = {**NINE, **{f"s{number}": [9.0, 9.0] for number in range(10)}}
+    counters = [np.array([value]) for value in (*range(9), *[99] * 10)]
+
+    outcome = play(
+        rows,
+        counters=counters,
+        defense="mean",
+        organizations={name: "Sybil" for name in rows if name not in NINE},
+    )
+
+    assert outcome.counters is not None
+    assert outcome.counters.tolist() == [4]  # of 0 to 8 and one 99
+    shares = {name: 0.1 if name in NINE else 0.01 for name in rows}
+    assert outcome.influence == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("defense", ["median", "krum"])
+def test_five_nodes_of_one_organization_do_no_more_harm_than_one(defense: str) -> None:
+    """Nine honest clients, and a liar who runs as many nodes as it likes, with f = 1."""
+    rng = np.random.default_rng(5)
+    honest = {f"h{number}": row.tolist() for number, row in enumerate(rng.normal(size=(9, 40)))}
+    middle = np.mean(list(honest.values()), axis=0)
+
+    def harm(nodes: int, *, counted: bool) -> float:
+        """Return the largest distance from the honest mean over many collusions."""
+        names = [f"s{number}" for number in range(nodes)]
+        worst = 0.0
+        for size in (0.5, 1.0, 1.4, 2.0, 10.0, 1e6):
+            for spread in (0.0, 0.01, 3.0):
+                goal = np.full(40, -size) + spread * rng.normal(size=(nodes, 40))
+                outcome = play(
+                    honest | dict(zip(names, goal.tolist(), strict=True)),
+                    weights=np.zeros(40, np.float32),
+                    defense=defense,
+                    organizations=dict.fromkeys(names, "Sybil") if counted else {},
+                )
+                assert outcome.weights is not None
+                worst = max(worst, float(np.linalg.norm(outcome.weights - middle)))
+        return worst
+
+    assert harm(5, counted=True) <= 1.1 * harm(1, counted=True)
+    assert harm(5, counted=False) > 1.5 * harm(1, counted=True)  # what it is for
