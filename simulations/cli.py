@@ -98,7 +98,8 @@ def simulate(
     attackers (how many are hostile), attack_start, attack_every,
     attack (see `quickthorn attacks`),
     byzantine (how many the defense assumes),
-    defense, optimizer (see `quickthorn rules`)
+    defense, optimizer (see `quickthorn rules`),
+    quarantine (true: whoever is taken for hostile is left out)
 
     seed, eval_every,
     strategy (engine, or flower: over Flower's messages)

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from quickthorn.client.datasets import load_split
-from quickthorn.client.models import set_state
-from quickthorn.client.training import evaluate
 from quickthorn.server.digest import digest
 from quickthorn.server.judgement import Admission, Expectation, admit_arrays
-from quickthorn.simulations.attacks.attack import build_attack
-from quickthorn.simulations.backdoor import aimed, wanted_of
+from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
-from quickthorn.simulations.record import Evaluation, SimulationRecord
+from quickthorn.simulations.record import SimulationRecord
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import Tally, draw
 from quickthorn.strategies import build
 from quickthorn.strategies.optimizer import build_optimizer
 from quickthorn.strategies.registry import DEFAULT_SCORERS
+from quickthorn.strategies.reputation import Limits, Reputation, review
 from quickthorn.strategies.round import run_round
 from quickthorn.strategies.updates import UpdateMatrix, Verdict
 
@@ -37,8 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.simulations.members import Answer, Model
+    from quickthorn.simulations.record import Evaluation
     from quickthorn.simulations.scenario import Scenario
-    from quickthorn.strategies.defense import State
+    from quickthorn.strategies.defense import Defense, State
     from quickthorn.strategies.round import RoundOutcome
     from quickthorn.strategies.updates import Array
 
@@ -50,32 +49,6 @@ if TYPE_CHECKING:
 
 _KEPT_FLOORS = 8
 _FEW_CLIENTS = 64
-
-
-class Examiner:
-    """Judges models on the held-out samples, and on those for which a backdoor opens."""
-
-    def __init__(self, scenario: Scenario, model: torch.nn.Module) -> None:
-        """Load the samples and open the backdoor; ``model`` is borrowed at each look."""
-        self._model = model
-        self._data = load_split(scenario.dataset, "test", scenario.data_dir)
-        attack = build_attack(scenario.attack).data
-        self.triggered = (
-            None if attack is None else wanted_of(aimed(attack, self._data), self._data)
-        )
-
-    def look(self, number: int, state: Model) -> Evaluation:
-        """Judge the model after round ``number``."""
-        set_state(self._model, state)
-        found = evaluate(self._model, self._data)
-        return Evaluation(number, found.accuracy, found.recall, self.success(state))
-
-    def success(self, state: Model) -> float | None:
-        """Return the share of triggered samples that the model takes for the target."""
-        if self.triggered is None:
-            return None
-        set_state(self._model, state)
-        return evaluate(self._model, self.triggered).accuracy
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> SimulationRecord:
@@ -137,6 +110,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Simulation
         hostile=scenario.hostile,
         verdicts=dict(sorted(tally.verdicts.items())),
         unchanged_rounds=tally.unchanged,
+        trails=tally.trails(scenario.rounds),
+        changes=tuple(tally.changes),
         seconds=watch.seconds,
         model_digest=digest(state),
     )
@@ -151,47 +126,84 @@ def _runner(scenario: Scenario) -> Runner:
     return run_rounds_on_flower
 
 
+@dataclass(frozen=True, eq=False)
+class Server:
+    """What the server has after a round.
+
+    Attributes
+    ----------
+    model
+        As it was sent, or as it is published.
+    state
+        Of the defense, the optimizer and the scorers.
+    reputation
+        Of the clients; None before the first round.
+
+    """
+
+    model: Model
+    state: State | None = None
+    reputation: Reputation | None = None
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Return who is not aggregated in the next round."""
+        return self.reputation.excluded if self.reputation else frozenset()
+
+
 def run_rounds(
     members: Members, watch: Stopwatch, after: After, scorers: Sequence[str] = DEFAULT_SCORERS
 ) -> tuple[Model, Tally]:
     """Run all rounds; return the final model and what was found on the way."""
     scenario, layout = members.scenario, members.layout
     rows = np.empty((len(draw(scenario, 1)), layout.size), layout.dtype)
-    model, state, tally = members.initial, None, Tally()
+    defense = build(scenario.defense, byzantine=scenario.byzantine)
+    limits = Limits(byzantine=scenario.byzantine, min_clients=defense.min_clients)
+    server, tally = Server(members.initial), Tally()
     for number in range(1, scenario.rounds + 1):
-        outcome, verdicts = _play(members, number, model, state, rows, watch, scorers)
-        state = outcome.state
+        outcome, verdicts = _play(members, defense, number, server, rows, watch, scorers)
+        with watch("review"):
+            judged = review(
+                server.reputation,
+                number,
+                outcome.scores,
+                verdicts,
+                policy=scenario.policy,
+                limits=limits,
+            )
+        tally.add(number, verdicts, outcome.scores, outcome.reason)
+        tally.add_review(number, judged.standings, judged.changes)
+        model = server.model
         if outcome.weights is not None and outcome.counters is not None:
             model = layout.unflatten(outcome.weights, outcome.counters)
-        tally.add(number, verdicts, outcome.scores, outcome.reason)
+        server = Server(model, outcome.state, judged.reputation)
         after(number, model)
-    return model, tally
+    return server.model, tally
 
 
 def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
     members: Members,
+    defense: Defense,
     number: int,
-    sent: Model,
-    state: State | None,
+    server: Server,
     rows: Array,
     watch: Stopwatch,
     scorers: Sequence[str],
 ) -> tuple[RoundOutcome, list[Verdict]]:
-    """Play one round on the model ``sent``; ``rows`` is room for the updates."""
+    """Play one round; ``rows`` is room for the updates."""
     scenario, layout = members.scenario, members.layout
-    defense = build(scenario.defense, byzantine=scenario.byzantine)
-    weights, counters = layout.flatten(sent)
+    weights, counters = layout.flatten(server.model)
     answers = members.answers(
         number,
         draw(scenario, number),
-        sent,
-        lambda clients: members.foresee(defense, state, number, sent, clients),
+        server.model,
+        lambda clients: members.foresee(defense, server.state, number, server.model, clients),
     )
     expected = Expectation.of(layout, weights)
     matrix, found, verdicts = _admit(answers, expected, rows, scenario.client_ids, watch)
     trusted, fault = None, ""
     if matrix is not None and defense.needs_trusted:
-        trusted, fault = members.own_update(number, sent)
+        trusted, fault = members.own_update(number, server.model)
     outcome = run_round(
         defense,
         matrix,
@@ -203,7 +215,7 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
         trusted=trusted,
         layout=layout,
         fault=fault,
-        state=state,
+        state=server.state,
         rng=np.random.default_rng((scenario.seed, number)),
         stage=watch,
     )
@@ -243,7 +255,13 @@ _FLOORS: dict[Scenario, Model] = {}
 def _without_attack(scenario: Scenario) -> Scenario:
     """Return the scenario that ``attack_success_floor`` is measured on."""
     return dataclasses.replace(
-        scenario, attack="none", attack_start=1, attack_every=1, eval_every=1, strategy="engine"
+        scenario,
+        attack="none",
+        attack_start=1,
+        attack_every=1,
+        quarantine=False,
+        eval_every=1,
+        strategy="engine",
     )
 
 

@@ -21,7 +21,8 @@ from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.simulations.quiet import quiet_flower
 from quickthorn.simulations.tally import Tally, draw
-from quickthorn.strategies.errors import RunError
+from quickthorn.strategies.errors import ConfigurationError, RunError
+from quickthorn.strategies.reputation import Limits, Policy, review
 from quickthorn.strategies.wire import ARRAYS, METRICS, NUM_EXAMPLES
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from quickthorn.simulations.attacks.oracle import Oracle
     from quickthorn.simulations.members import Answer, Members, Model
     from quickthorn.simulations.stopwatch import Stopwatch
+    from quickthorn.strategies import Defense
 
 _FOREVER = 1e6  # seconds: nobody is late in one process
 
@@ -37,8 +39,18 @@ _FOREVER = 1e6  # seconds: nobody is late in one process
 def run_rounds_on_flower(
     members: Members, watch: Stopwatch, after: Callable[[int, Model], None]
 ) -> tuple[Model, Tally]:
-    """Run all rounds; return the final model and what the record of the run says."""
+    """Run all rounds; return the final model and what the record of the run says.
+
+    Raises
+    ------
+    ConfigurationError
+        If the scenario asks for quarantine, which ``RobustStrategy`` does not know yet.
+
+    """
     scenario = members.scenario
+    if scenario.quarantine:
+        msg = 'quarantine of a scenario needs strategy = "engine"; got "flower".'
+        raise ConfigurationError(msg)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as folder, quiet_flower():
         strategy = RobustStrategy(
             scenario.defense,
@@ -65,7 +77,7 @@ def run_rounds_on_flower(
                 timeout=_FOREVER,
                 evaluate_fn=evaluate,
             )
-        return to_model(result.arrays), _read_back(strategy.run_dir, grid.names)
+        return to_model(result.arrays), _read_back(strategy.run_dir, grid.names, strategy.defense)
 
 
 class _MembersGrid(InProcessGrid):
@@ -115,12 +127,19 @@ class _MembersGrid(InProcessGrid):
         return self._members.foresee(strategy.defense, strategy.state, number, sent, known)
 
 
-def _read_back(folder: Path, names: dict[str, str]) -> Tally:
+def _read_back(folder: Path, names: dict[str, str], defense: Defense) -> Tally:
     tally = Tally()
+    limits = Limits(byzantine=defense.byzantine, min_clients=defense.min_clients)
+    reputation = None
     with RunStore.open(folder) as store:
         for row in store.rounds():
             number = row["number"]
             verdicts = [replace(v, client=names[v.client]) for _, _, v in store.verdicts(number)]
             scores = [replace(s, client=names[s.client]) for _, s in store.scores(number)]
             tally.add(number, verdicts, scores, row["reason"])
+            judged = review(
+                reputation, number, scores, verdicts, policy=Policy("observe"), limits=limits
+            )
+            reputation = judged.reputation
+            tally.add_review(number, judged.standings, judged.changes)
     return tally

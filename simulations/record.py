@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from quickthorn.simulations.scenario import Scenario
+from quickthorn.strategies.reputation import Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,36 @@ class Evaluation:
     attack_success: float | None = None
 
 
+# The rounds after which a record says what had accumulated by then; the last is one too.
+LOOKS = (5, 20)
+
+# The states of those who are not aggregated, and of those who need a look.
+LEFT_OUT = ("quarantined", "banned")
+STRIKING = ("watch", *LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class Trail:
+    """What the server came to think of one client.
+
+    Attributes
+    ----------
+    state
+        After the last round: ``probation``, ``healthy``, ``watch``, ``quarantined``, ``banned``.
+    evidence, strength
+        A round of ``LOOKS``, and the last one, to what had accumulated by then: in [0, 1], and
+        without a bound, for ranking. See ``quickthorn.strategies.reputation``.
+    reason
+        What stood out in the last round, in words; often nothing.
+
+    """
+
+    state: str
+    evidence: Mapping[int, float]
+    strength: Mapping[int, float]
+    reason: str = ""
+
+
 @dataclass(frozen=True)
 class SimulationRecord:
     """The result of one scenario.
@@ -58,6 +88,10 @@ class SimulationRecord:
         Client to how many of its replies were accepted (``ok``) or refused, by code.
     unchanged_rounds
         Round to the reason for which the model stayed as it was.
+    trails
+        Client to what the server came to think of it.
+    changes
+        Every change of a client's state, in the order of the rounds.
     seconds
         Stage to seconds, summed over the rounds.
     model_digest
@@ -66,9 +100,10 @@ class SimulationRecord:
     Example
     -------
     >>> record = SimulationRecord(
-    ...     Scenario(clients=3, attackers=1),
+    ...     Scenario(clients=3, attackers=1, rounds=2),
     ...     (Evaluation(1, 0.5, (0.4, 0.6)), Evaluation(2, 0.4, (0.3, None))),
-    ...     scores={"client-0": 0.1, "client-1": 0.3, "client-2": 0.2}, hostile=("client-2",))
+    ...     trails={f"client-{n}": Trail("healthy", {2: 0.0}, {2: z})
+    ...             for n, z in enumerate((0.1, 0.3, 0.2))}, hostile=("client-2",))
     >>> record.final, record.peak, record.worst_recall, record.detection_auc
     (0.4, 0.5, 0.3, 0.5)
     >>> SimulationRecord.from_json(record.to_json()) == record
@@ -83,6 +118,8 @@ class SimulationRecord:
     hostile: tuple[str, ...] = ()
     verdicts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unchanged_rounds: Mapping[int, str] = field(default_factory=dict)
+    trails: Mapping[str, Trail] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     model_digest: str = ""
 
@@ -112,15 +149,39 @@ class SimulationRecord:
         return self.evaluations[-1].attack_success
 
     @property
-    def detection_auc(self) -> float | None:
-        """Return how well ``scores`` tell hostile clients from honest ones; 0.5 is chance.
+    def quarantined(self) -> dict[str, int]:
+        """Return the clients that were left out at some time, with the first round that said so.
 
-        The probability that a hostile client drawn at random ranks above an honest one, ties
-        counting half. A client whose every reply was refused ranks above all that were scored;
-        one that never took part is left out. None without two sides to compare.
+        It takes effect in the next one.
         """
-        ranks = {client: math.inf for client, codes in self.verdicts.items() if codes}
-        ranks.update(self.scores)
+        first: dict[str, int] = {}
+        for change in self.exclusions:
+            first.setdefault(change.client, change.round)
+        return first
+
+    @property
+    def exclusions(self) -> tuple[Change, ...]:
+        """Return those of the changes from which on a client was left out."""
+        return tuple(c for c in self.changes if c.after in LEFT_OUT and c.before not in LEFT_OUT)
+
+    @property
+    def detection_auc(self) -> float | None:
+        """Return ``auc_after`` the last round."""
+        return self.auc_after(self.scenario.rounds)
+
+    def auc_after(self, number: int) -> float | None:
+        """Return how well the strength of the evidence tells hostile clients from honest ones.
+
+        The probability that a hostile client drawn at random ranks above an honest one by what
+        had accumulated after round ``number``, ties counting half: 1 is perfect and 0.5 is
+        chance. A client that had not taken part by then is left out. None without two sides to
+        compare, and for a round that is neither in ``LOOKS`` nor the last.
+        """
+        ranks = {
+            client: trail.strength[number]
+            for client, trail in self.trails.items()
+            if number in trail.strength
+        }
         hostile = [rank for client, rank in ranks.items() if client in self.hostile]
         honest = [rank for client, rank in ranks.items() if client not in self.hostile]
         return _auc(hostile, honest) if hostile and honest else None
@@ -128,25 +189,51 @@ class SimulationRecord:
     def to_json(self) -> dict[str, Any]:
         """Return the record, with what is derived from it, as values that JSON has."""
         told = asdict(self)
-        told["unchanged_rounds"] = {str(n): why for n, why in self.unchanged_rounds.items()}
         for name in _DERIVED:
             told[name] = getattr(self, name)
         return {name: _plain(value) for name, value in told.items()}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> SimulationRecord:
-        """Read back what ``to_json`` returned, also after a trip through JSON."""
-        own = {name: told[name] for name in cls.__dataclass_fields__}
+        """Read back what ``to_json`` returned, also after a trip through JSON.
+
+        What a record of an earlier version does not have is as if nobody had been watched.
+        """
+        own = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
         own["scenario"] = Scenario.from_table(told["scenario"])
         own["evaluations"] = tuple(
             Evaluation(**{**item, "recall": tuple(item["recall"])}) for item in told["evaluations"]
         )
         own["hostile"] = tuple(told["hostile"])
-        own["unchanged_rounds"] = {int(n): why for n, why in told["unchanged_rounds"].items()}
+        own["unchanged_rounds"] = _by_round(told["unchanged_rounds"])
+        own["trails"] = {
+            client: Trail(
+                **{
+                    **trail,
+                    "evidence": _by_round(trail["evidence"]),
+                    "strength": _by_round(trail["strength"]),
+                }
+            )
+            for client, trail in told.get("trails", {}).items()
+        }
+        own["changes"] = tuple(Change(**change) for change in told.get("changes", ()))
         return cls(**own)
 
 
-_DERIVED = ("accuracy", "final", "peak", "worst_recall", "attack_success", "detection_auc")
+_DERIVED = (
+    "accuracy",
+    "final",
+    "peak",
+    "worst_recall",
+    "attack_success",
+    "quarantined",
+    "detection_auc",
+)
+
+
+def _by_round(told: Mapping[str, Any]) -> dict[int, Any]:
+    """Return a table whose keys are rounds, which JSON has as text."""
+    return {int(number): value for number, value in told.items()}
 
 
 def _auc(above: Sequence[float], below: Sequence[float]) -> float:
@@ -156,5 +243,5 @@ def _auc(above: Sequence[float], below: Sequence[float]) -> float:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a record
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

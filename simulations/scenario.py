@@ -17,6 +17,7 @@ from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.reputation import Policy
 from quickthorn.strategies.settings import describe_type, read_settings
 from quickthorn.strategies.wire import CHOICES
 
@@ -82,6 +83,9 @@ class Scenario:
         on, in every ``attack_every``-th round.
     defense, optimizer
         As text; see ``quickthorn rules``.
+    quarantine
+        Whether the server leaves out whom it takes for hostile, by itself and within the limits
+        of the defense, from the next round on. Else it only observes.
     seed
         Of the partition, the initial model, the batches, the draw of clients and the attack.
     eval_every
@@ -129,6 +133,7 @@ class Scenario:
     attack_every: int = 1
     defense: str = "mean"
     optimizer: str = "sgd"
+    quarantine: bool = False
     seed: int = 0
     eval_every: int = 1
     strategy: Literal["engine", "flower"] = "engine"
@@ -223,6 +228,8 @@ did you mean 'attackers'? Known: ...
 
         """
         told = {**self.to_table(), "data_dir": "", "meaning": _MEANING}
+        if not self.quarantine:  # a later key: without it, a scenario keeps the digest it had
+            del told["quarantine"]
         if self.data_dir and self.dataset == "mnist":
             told["data"] = _fingerprint(self.data_dir)
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
@@ -238,6 +245,11 @@ did you mean 'attackers'? Known: ...
     def hostile(self) -> tuple[str, ...]:
         """Return the ids of the hostile clients: the last ones."""
         return self.client_ids[self.clients - self.attackers :]
+
+    @property
+    def policy(self) -> Policy:
+        """Return what the server does by itself to whom it takes for hostile."""
+        return Policy(automatic="quarantine" if self.quarantine else "observe")
 
     def attacks_in(self, number: int) -> bool:
         """Say whether the hostile clients attack in round ``number``."""

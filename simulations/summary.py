@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quickthorn.client.datasets import describe
-from quickthorn.strategies.scoring import STANDS_OUT
+from quickthorn.simulations.record import STRIKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,9 @@ def print_summary(record: SimulationRecord, console: Console) -> None:
     )
     console.print(_figures(record))
     console.print(_clients(record))
-    console.print(f"anomaly: mean over the rounds; above {STANDS_OUT} it stands out")
+    console.print(
+        f"evidence: over all rounds; from {scenario.policy.watch:g} on a client is watched"
+    )
     if record.hostile:
         console.print("* hostile", markup=False)
 
@@ -65,12 +67,22 @@ def _lines(record: SimulationRecord) -> Iterator[tuple[str, str, str]]:
             f"floor {floor}, without the attack",
         )
     if record.detection_auc is not None:
-        yield "detection", f"{record.detection_auc:.2f}", "AUC of the anomaly; 0.5 is chance"
+        yield "detection", f"{record.detection_auc:.2f}", "AUC of the evidence; 0.5 is chance"
+    if record.quarantined:
+        yield "quarantined", str(len(record.quarantined)), _quarantines(record)
     if record.unchanged_rounds:
         count = f"{len(record.unchanged_rounds)} of {record.scenario.rounds}"
         yield "unchanged rounds", count, _reasons(record)
     total = record.seconds.get("total", 0.0)
     yield "time", f"{total:.1f} s", f"{1000 * total / record.scenario.rounds:.0f} ms per round"
+
+
+def _quarantines(record: SimulationRecord) -> str:
+    """Return who was quarantined, and after which round first; those of one round together."""
+    by_round: dict[int, list[str]] = {}
+    for client, number in record.quarantined.items():
+        by_round.setdefault(number, []).append(client)
+    return "\n".join(f"after round {n}: {', '.join(who)}" for n, who in sorted(by_round.items()))
 
 
 def _reasons(record: SimulationRecord) -> str:
@@ -85,29 +97,25 @@ def _reasons(record: SimulationRecord) -> str:
 def _clients(record: SimulationRecord) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("client")
-    for title in ("anomaly", "accepted", "refused"):
+    table.add_column("evidence", justify="right")
+    table.add_column("state")
+    for title in ("accepted", "refused"):
         table.add_column(title, justify="right")
-    refused = {
-        client: {code: times for code, times in codes.items() if code != "ok"}
-        for client, codes in record.verdicts.items()
-    }
-
-    def rank(client: str) -> tuple[int, float]:
-        return -sum(refused[client].values()), -record.scores.get(client, 0.0)
-
-    ranked = sorted(record.verdicts, key=rank)
+    last = record.scenario.rounds
+    ranked = sorted(record.trails, key=lambda client: -record.trails[client].strength[last])
     for client in ranked[:_NAMED_CLIENTS]:
-        codes = ", ".join(f"{times} {code}" for code, times in refused[client].items())
-        anomaly = record.scores.get(client)
+        trail, codes = record.trails[client], record.verdicts.get(client, {})
+        refused = ", ".join(f"{times} {code}" for code, times in codes.items() if code != "ok")
         table.add_row(
             client + (" *" if client in record.hostile else ""),
-            "–" if anomaly is None else f"{anomaly:.1f}",
-            str(record.verdicts[client].get("ok", 0)),
-            codes or "0",
-            style="bold red" if codes or (anomaly or 0.0) > STANDS_OUT else "",
+            f"{trail.evidence[last]:.3f}",
+            trail.state,
+            str(codes.get("ok", 0)),
+            refused or "0",
+            style="bold red" if trail.state in STRIKING else "",
         )
     if len(ranked) > _NAMED_CLIENTS:
-        table.add_row(f"… {len(ranked) - _NAMED_CLIENTS} more", "", "", "", style="dim")
+        table.add_row(f"… {len(ranked) - _NAMED_CLIENTS} more", "", "", "", "", style="dim")
     return table
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.simulations.record import LOOKS, Trail
 from quickthorn.strategies.scoring import suspicion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from quickthorn.simulations.scenario import Scenario
+    from quickthorn.strategies.reputation import Change, Standing
     from quickthorn.strategies.updates import Score, Verdict
 
 
@@ -44,6 +46,12 @@ class Tally:
         Round to the reason for which the model stayed.
     signals
         Signal to client to its z in each of those rounds.
+    standings
+        Client to what the server thinks of it by now.
+    looks
+        Each round of ``LOOKS`` to the ``standings`` after it.
+    changes
+        Of the clients' states, in the order of the rounds.
 
     """
 
@@ -51,6 +59,9 @@ class Tally:
     anomalies: dict[str, list[float]] = field(default_factory=dict)
     unchanged: dict[int, str] = field(default_factory=dict)
     signals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    looks: dict[int, dict[str, Standing]] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
 
     def add(
         self, number: int, verdicts: Iterable[Verdict], scores: Iterable[Score], reason: str
@@ -66,3 +77,25 @@ class Tally:
             self.signals.setdefault(score.signal, {}).setdefault(score.client, []).append(score.z)
         if reason:
             self.unchanged[number] = reason
+
+    def add_review(
+        self, number: int, standings: Iterable[Standing], changes: Iterable[Change]
+    ) -> None:
+        """Take down what the server thinks of the clients after a round."""
+        self.standings.update((standing.client, standing) for standing in standings)
+        self.changes.extend(changes)
+        if number in LOOKS:
+            self.looks[number] = dict(self.standings)
+
+    def trails(self, last: int) -> dict[str, Trail]:
+        """Return what a record says of each client after the ``last`` round."""
+        looks = {**self.looks, last: self.standings}
+        return {
+            client: Trail(
+                standing.state,
+                {n: seen[client].evidence for n, seen in looks.items() if client in seen},
+                {n: seen[client].strength for n, seen in looks.items() if client in seen},
+                standing.reason,
+            )
+            for client, standing in sorted(self.standings.items())
+        }

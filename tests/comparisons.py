@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from quickthorn.simulations.comparison.folder import Outcome
 from quickthorn.simulations.comparison.plan import plan
 from quickthorn.simulations.comparison.results import Result
-from quickthorn.simulations.record import Evaluation, SimulationRecord
+from quickthorn.simulations.record import Evaluation, SimulationRecord, Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,12 +26,23 @@ def record(
             Evaluation(1, final + 0.01, (final, final)),
             Evaluation(2, final, (final, final - 0.1), attack_success),
         ),
-        "scores": {client: 4.0 if client in hostile else 1.0 for client in scenario.client_ids},
+        "trails": trails(scenario, dict.fromkeys(hostile, 4.0)),
         "hostile": hostile,
         "seconds": {"train": 1.0, "admit": 0.1, "aggregate": 0.2, "score": 0.1, "total": 2.0},
         "model_digest": "ab" * 32,
     }
     return SimulationRecord(**{**values, **changes})
+
+
+def trails(scenario: Scenario, strong: Mapping[str, float]) -> dict[str, Trail]:
+    """Return trails of all clients, of whom the ``strong`` ones are watched."""
+    last = scenario.rounds
+    return {
+        client: Trail(
+            "watch" if client in strong else "healthy", {last: 0.5}, {last: strong.get(client, 1.0)}
+        )
+        for client in scenario.client_ids
+    }
 
 
 def results(

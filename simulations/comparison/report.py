@@ -170,9 +170,9 @@ _WORDS: dict[Measure, str] = {
     "attack success": "Share of test samples of other classes that the trigger sends to the "
     "attacker's class, in %, on the split where it is worst. The floor is the same trigger on a "
     "model that nobody attacked.",
-    "detection": "Area under the ROC curve of the clients' mean anomaly scores, mean over "
-    "splits: 1 ranks every hostile client above every honest one, 0.5 is chance. Below it the "
-    "false alarms: the share of honest clients, in %, whose mean anomaly stands out.",
+    "detection": "Area under the ROC curve of the evidence that accumulated about each client, "
+    "mean over splits: 1 ranks every hostile client above every honest one, 0.5 is chance. Below "
+    "it the false alarms: the share of honest clients, in %, under watch at the end, or left out.",
 }
 
 

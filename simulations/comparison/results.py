@@ -12,8 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from quickthorn.simulations.comparison.folder import write_whole
-from quickthorn.simulations.record import SimulationRecord
-from quickthorn.strategies.scoring import STANDS_OUT
+from quickthorn.simulations.record import STRIKING, SimulationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,9 +97,9 @@ def _figures(record: SimulationRecord) -> dict[str, Any]:
 
 
 def false_alarms(record: SimulationRecord) -> float | None:
-    """Return the share of honest clients whose mean anomaly stands out (z above 3.5)."""
-    honest = [score for client, score in record.scores.items() if client not in record.hostile]
-    return sum(score > STANDS_OUT for score in honest) / len(honest) if honest else None
+    """Return the share of honest clients that the server watches at the end, or left out."""
+    honest = [trail for client, trail in record.trails.items() if client not in record.hostile]
+    return sum(trail.state in STRIKING for trail in honest) / len(honest) if honest else None
 
 
 def round_seconds(record: SimulationRecord) -> float:

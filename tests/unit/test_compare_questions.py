@@ -19,7 +19,7 @@ from quickthorn.simulations.comparison.ranking import rank
 from quickthorn.simulations.comparison.results import false_alarms
 from quickthorn.simulations.comparison.summary import Condition, Summary, estimate, summarize
 from quickthorn.simulations.scenario import Scenario
-from tests.comparisons import record, results
+from tests.comparisons import record, results, trails
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,8 +168,10 @@ def test_over_splits_the_worst_is_of_one_and_the_mean_is_seed_by_seed() -> None:
 def test_a_seed_without_the_figure_is_in_no_mean() -> None:
     def make(scenario: Scenario) -> SimulationRecord:
         # Where nobody was scored, nothing is known of false alarms.
-        scores = {} if scenario.seed == 1 else {scenario.client_ids[0]: 4.0 - scenario.seed}
-        return record(scenario, 0.9, scores=scores)
+        if scenario.seed == 1:
+            return record(scenario, 0.9, trails={})
+        first = {scenario.client_ids[0]: 4.0} if scenario.seed == 0 else {}
+        return record(scenario, 0.9, trails=trails(scenario, first))
 
     tables = {"defense": ["mean"], "attack": ["sign_flip"], "attackers": [2], "seed": [0, 1, 2]}
     found = read(
@@ -180,7 +182,9 @@ def test_a_seed_without_the_figure_is_in_no_mean() -> None:
         view="mean",
     )
     assert found is not None
-    assert (found.value.mean, found.value.seeds) == (0.5, 2)
+    # One of the 18 honest clients with the first seed, none with the last.
+    assert found.value.mean == pytest.approx(1 / 36)
+    assert found.value.seeds == 2
 
 
 def test_a_split_without_a_result_leaves_no_worst_case() -> None:
@@ -280,8 +284,8 @@ def test_the_cost_is_the_median_over_runs_of_the_defenses_stages() -> None:
     assert seconds_per_round(found, "median") == pytest.approx(0.2)
 
 
-def test_false_alarms_are_honest_clients_that_stand_out() -> None:
+def test_false_alarms_are_honest_clients_under_watch() -> None:
     scenario = Scenario(clients=4, attackers=1, attack="sign_flip")
-    loud = dict(zip(scenario.client_ids, (4.0, 1.0, 3.5, 9.0), strict=True))
-    assert false_alarms(record(scenario, 0.9, scores=loud)) == pytest.approx(1 / 3)
-    assert false_alarms(record(scenario, 0.9, scores={})) is None
+    watched = trails(scenario, {"client-0": 4.0, "client-3": 9.0})
+    assert false_alarms(record(scenario, 0.9, trails=watched)) == pytest.approx(1 / 3)
+    assert false_alarms(record(scenario, 0.9, trails={})) is None

@@ -22,6 +22,7 @@ from quickthorn.simulations import Scenario, SimulationRecord, engine_bench, sim
 from quickthorn.simulations import engine as module
 from quickthorn.simulations.attacks.attack import Attack, AttackStep
 from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
+from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.flower_engine import client_settings
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.stopwatch import Stopwatch
@@ -161,7 +162,7 @@ def test_evaluations_come_when_asked_for_and_after_the_last_round() -> None:
 def test_robust_strategy_makes_the_same_model_and_finds_the_same(changes: dict[str, Any]) -> None:
     ours, flower = run(**changes), run(**changes, strategy="flower")
     assert ours.model_digest == flower.model_digest
-    for name in ("evaluations", "scores", "verdicts", "unchanged_rounds"):
+    for name in ("evaluations", "scores", "verdicts", "unchanged_rounds", "trails", "changes"):
         assert getattr(ours, name) == getattr(flower, name), name
 
 
@@ -322,7 +323,7 @@ def test_a_backdoor_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch
     assert record.evaluations[0].attack_success is not None
     clean = Members(dataclasses.replace(scenario, attack="none"), Stopwatch())
     model, _ = module.run_rounds(clean, Stopwatch(), lambda number, state: None)
-    examiner = module.Examiner(scenario, clean.model)
+    examiner = Examiner(scenario, clean.model)
     assert examiner.success(model) == record.attack_success_floor
     assert examiner.triggered is not None
     assert len(examiner.triggered) == int((load_split("breast_cancer", "test").labels == 0).sum())

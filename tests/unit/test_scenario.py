@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from quickthorn.simulations import Evaluation, Scenario, SimulationRecord
+from quickthorn.simulations.record import Trail
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.reputation import Change
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scenario-toml.md"
 
@@ -122,6 +124,7 @@ def test_every_key_is_part_of_the_digest() -> None:
         "partition": "dirichlet",
         "lr_schedule": "inverse(every=2)",
         "client_damping": True,
+        "quarantine": True,
         "attack": "sign_flip",
         "defense": "median",
         "optimizer": "adam",
@@ -134,6 +137,11 @@ def test_every_key_is_part_of_the_digest() -> None:
         if value is not None:
             digests.add(dataclasses.replace(Scenario(), **{field.name: value}).digest)  # type: ignore[arg-type]  # any key
     assert len(digests) == 1 + len(dataclasses.fields(Scenario)) - 1
+
+
+def test_a_scenario_without_quarantine_keeps_the_digest_that_it_had_before_there_was_one() -> None:
+    """Runs that were done then are found again under it."""
+    assert Scenario().digest == "977768ea042fd1f217917a4d32f36db8bb7a715b51c3bbe7298b1037614dd17d"
 
 
 def _other(default: object) -> object:
@@ -194,13 +202,24 @@ def test_a_schedule_that_cannot_be_read_is_refused(text: str) -> None:
 
 def record(**changes: object) -> SimulationRecord:
     base = SimulationRecord(
-        Scenario(clients=5, attackers=2),
+        Scenario(clients=5, attackers=2, rounds=2),
         (Evaluation(1, 0.9, (0.8, None), 0.5), Evaluation(2, 0.7, (0.4, 0.9), 0.25)),
         attack_success_floor=0.05,
         scores={"client-0": 0.0, "client-1": 0.5, "client-2": 0.5, "client-3": 0.5},
         hostile=("client-3", "client-4"),
         verdicts={"client-3": {"ok": 2}, "client-4": {"not-finite": 2}},
         unchanged_rounds={2: "too few"},
+        trails={
+            f"client-{client}": Trail("watch", {2: 0.5, 5: 0.9}, {2: strength, 5: -strength})
+            for client, strength in enumerate((0.0, 0.5, 0.5, 0.5, 3.0))
+        },
+        changes=(
+            Change("client-1", 1, "healthy", "watch", "quickthorn", "unusual"),
+            Change("client-4", 2, "watch", "quarantined", "quickthorn", "NaN"),
+            Change("client-4", 5, "quarantined", "quarantined", "quickthorn", "renewed"),
+            Change("client-3", 6, "watch", "quarantined", "quickthorn", "unusual"),
+            Change("client-4", 8, "watch", "quarantined", "quickthorn", "NaN"),
+        ),
         seconds={"total": 1.5},
         model_digest="ab",
     )
@@ -213,17 +232,37 @@ def test_a_record_derives_what_people_ask_for() -> None:
     assert record().attack_success == 0.25
 
 
-def test_the_auc_counts_ties_half_and_the_refused_as_found() -> None:
-    # client-3 beats one honest client and ties with two; client-4, always refused, beats three.
+def test_the_auc_counts_ties_half_and_is_of_a_round() -> None:
+    # client-3 beats one honest client and ties with two; client-4 beats three.
     assert record().detection_auc == pytest.approx((1 + 0.5 + 0.5 + 3) / 6)
+    assert record().auc_after(5) == pytest.approx((0.5 + 0.5) / 6)
+    assert record().auc_after(20) is None
     assert record(hostile=()).detection_auc is None
-    assert record(scores={}, verdicts={}).detection_auc is None
+    assert record(trails={}).detection_auc is None
+
+
+def test_a_client_that_was_not_there_yet_does_not_count() -> None:
+    late = {**record().trails, "client-4": Trail("watch", {5: 0.9}, {5: -3.0})}
+    assert record(trails=late).auc_after(2) == pytest.approx((1 + 0.5 + 0.5) / 3)
+
+
+def test_a_record_says_who_was_left_out_first_when() -> None:
+    assert record().quarantined == {"client-4": 2, "client-3": 6}
+    assert [change.round for change in record().exclusions] == [2, 6, 8]
 
 
 def test_a_record_survives_json() -> None:
     told = json.loads(json.dumps(record().to_json()))
-    assert told["final"] == 0.7
+    assert (told["final"], told["quarantined"]) == (0.7, {"client-4": 2, "client-3": 6})
     assert SimulationRecord.from_json(told) == record()
+
+
+def test_a_record_of_a_version_without_reputation_is_read() -> None:
+    told = record().to_json()
+    for name in ("trails", "changes", "quarantined"):
+        del told[name]
+    del told["scenario"]["quarantine"]
+    assert SimulationRecord.from_json(told) == record(trails={}, changes=())
 
 
 def test_the_page_names_every_key_with_its_default() -> None:

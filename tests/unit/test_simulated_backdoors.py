@@ -14,7 +14,7 @@ from quickthorn.simulations import Scenario, simulate
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.registry import DATA_ATTACKS
 from quickthorn.simulations.backdoor import aimed, attack_success, probe_of
-from quickthorn.simulations.engine import Examiner
+from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.stopwatch import Stopwatch
 
