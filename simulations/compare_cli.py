@@ -61,7 +61,7 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     # Imported here: figures and tables take a second, and --help should not.
     from quickthorn.simulations.comparison.compare import compare as run_grid  # noqa: PLC0415
 
-    shown = _Shown()
+    shown = Shown()
     try:
         with shown.bar:
             found = run_grid(
@@ -118,7 +118,7 @@ def _tell(found: Comparison, *, as_json: bool) -> None:
     typer.echo(f"Report: {found.report}")
 
 
-class _Shown:
+class Shown:
     """Runs done, runs left and the time that they will take, on stderr."""
 
     def __init__(self) -> None:

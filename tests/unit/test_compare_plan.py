@@ -146,4 +146,4 @@ def test_a_grid_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
 
 
 def test_the_shipped_grids_are_there() -> None:
-    assert shipped_grids() == ("quick", "standard", "table_a", "table_b")
+    assert shipped_grids() == ("detection", "quick", "standard", "table_a", "table_b")
