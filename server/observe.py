@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from flwr.serverapp.strategy import Result, Strategy
 
-from quickthorn.server.cohort import connected
-from quickthorn.server.digest import digest
-from quickthorn.server.entries import Participant, RoundRecord
-from quickthorn.server.exchange import bind_all
-from quickthorn.server.intake import Intake, receive_updates, take_metrics
-from quickthorn.server.judgement import Expectation
 from quickthorn.server.model import to_model
-from quickthorn.server.recorder import LOG, Recorder, fresh_folder
-from quickthorn.server.storage import SPILL_BYTES, spills
+from quickthorn.server.recorder import LOG, fresh_folder
+from quickthorn.server.storage import SPILL_BYTES
 from quickthorn.server.strategy import RobustStrategy
 from quickthorn.server.text import printable
+from quickthorn.server.witness import Sight, Terms, Witness
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.registry import DEFAULT_SCORERS, find
-from quickthorn.strategies.scoring import score_updates
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ARRAYS, NUM_EXAMPLES
 
@@ -35,10 +25,6 @@ if TYPE_CHECKING:
 
     from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
     from flwr.serverapp import Grid
-
-    from quickthorn.server.model import Model
-    from quickthorn.strategies.defense import State
-    from quickthorn.strategies.updates import Score
 
 _DEFAULT_TIMEOUT = 3600.0  # seconds, as in Flower's Strategy.start
 _WATCHED = ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate")
@@ -97,15 +83,18 @@ class Observer(Strategy):
         if isinstance(strategy, RobustStrategy):
             raise ConfigurationError("RobustStrategy scores and records by itself; start it alone.")
         self.strategy = strategy
-        self.byzantine = build("mean", byzantine=byzantine).byzantine  # refuses what is no count
         for name in scorers:
             find("scorer", name)
-        self.organizations = dict(organizations or {})
-        self.scorers = tuple(scorers)
-        self.spill_bytes = spill_bytes
-        # Flower's strategies know the names of their records.
-        self.arrayrecord_key: str = getattr(strategy, "arrayrecord_key", ARRAYS)
-        self.weighted_by_key: str = getattr(strategy, "weighted_by_key", NUM_EXAMPLES)
+        self._terms = Terms(
+            type(strategy).__name__,
+            # Flower's strategies know the names of their records.
+            getattr(strategy, "arrayrecord_key", ARRAYS),
+            getattr(strategy, "weighted_by_key", NUM_EXAMPLES),
+            build("mean", byzantine=byzantine).byzantine,  # refuses what is no count
+            dict(organizations or {}),
+            tuple(scorers),
+            spill_bytes,
+        )
         self._given_dir = run_dir
         self._begin()
 
@@ -115,16 +104,8 @@ class Observer(Strategy):
         self._aggregate_train = self.strategy.aggregate_train
         self._configure_evaluate = self.strategy.configure_evaluate
         self._aggregate_evaluate = self.strategy.aggregate_evaluate
-        self._asked: dict[str, Message] = {}
-        self._sent: Model = {}
-        self._layout: ModelLayout | None = None
-        self._kept: State | None = None  # what the signals want back in the next round
-        self._started = 0.0
         self.run_dir = fresh_folder() if self._given_dir is None else Path(self._given_dir)
-        self._recorder = Recorder(
-            self.run_dir,
-            {"defense": f"none ({self._name}, observed)", "byzantine": str(self.byzantine)},
-        )
+        self._witness = Witness(self.run_dir, self._terms)
 
     def start(  # noqa: PLR0913, PLR0917 - Flower's own signature
         self,
@@ -161,7 +142,7 @@ class Observer(Strategy):
         """
         ModelLayout.of(to_model(initial_arrays))
         self._begin()
-        self._recorder.open()
+        self._witness.recorder.open()
         LOG.info("%s is observed; record: %s", self._name, self.run_dir)
         try:
             with self._listening():
@@ -182,30 +163,28 @@ class Observer(Strategy):
     ) -> Iterable[Message]:
         """Return the strategy's own messages, and note to whom they go."""
         messages = list(self._configure_train(server_round, arrays, config, grid))
-        self._asked, self._sent = {}, {}
+        self._witness.begin_phase()
         with self._beside(server_round):
-            self._asked, self._sent = self._by_client(messages, grid), to_model(arrays)
-        self._started = time.monotonic()
+            self._witness.note_questions(messages, grid, arrays)
         return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Judge and score ``replies``, then return what the strategy makes of them."""
-        received = list(replies)
-        intake = Intake()
-        scores: tuple[Score, ...] = ()
-        if self._asked:
-            with self._beside(server_round):
-                intake, scores = self._look(received)
+        received, seen = list(replies), Sight()
+        with self._beside(server_round):
+            seen = self._witness.look(received)
         try:
             arrays, metrics = self._aggregate_train(server_round, received)
         except Exception as error:
             reason = f"{self._name} raised {type(error).__name__}: {printable(error)}"
-            self._note(server_round, None, reason, intake, scores)
+            with self._beside(server_round):
+                self._witness.note_round(server_round, seen, None, reason)
             raise
-        reason = "" if arrays is not None else f"{self._name} returned no model"
-        self._note(server_round, arrays, reason, intake, scores)
+        with self._beside(server_round):
+            reason = "" if arrays is not None else f"{self._name} returned no model"
+            self._witness.note_round(server_round, seen, arrays, reason)
         return arrays, metrics
 
     def configure_evaluate(
@@ -213,9 +192,9 @@ class Observer(Strategy):
     ) -> Iterable[Message]:
         """Return the strategy's own messages, and note to whom they go."""
         messages = list(self._configure_evaluate(server_round, arrays, config, grid))
-        self._asked = {}
+        self._witness.begin_phase()
         with self._beside(server_round):
-            self._asked = self._by_client(messages, grid)
+            self._witness.note_questions(messages, grid)
         return messages
 
     def aggregate_evaluate(
@@ -223,13 +202,8 @@ class Observer(Strategy):
     ) -> MetricRecord | None:
         """Record what the clients claim, then return what the strategy makes of it."""
         received = list(replies)
-        if self._asked:
-            with self._beside(server_round):
-                intake = take_metrics(bind_all(self._asked, received), self.weighted_by_key)
-                metrics = intake.combined_metrics()
-                self._recorder.store.add_evaluation(
-                    server_round, "clients", metrics, intake.verdicts
-                )
+        with self._beside(server_round):
+            self._witness.note_evaluation(server_round, received)
         return self._aggregate_evaluate(server_round, received)
 
     def summary(self) -> None:
@@ -238,11 +212,11 @@ class Observer(Strategy):
 
     def close(self) -> None:
         """Close the record; ``start`` does it."""
-        self._recorder.close()
+        self._witness.recorder.close()
 
     @property
     def _name(self) -> str:
-        return type(self.strategy).__name__
+        return self._terms.strategy
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -272,98 +246,7 @@ class Observer(Strategy):
             metrics = evaluate_fn(number, arrays)
             if metrics is not None:
                 with self._beside(number):
-                    self._recorder.add_server_evaluation(number, metrics)
+                    self._witness.recorder.add_server_evaluation(number, metrics)
             return metrics
 
         return evaluate
-
-    def _by_client(self, messages: Sequence[Message], grid: Grid) -> dict[str, Message]:
-        """Return the messages by the client that they go to, and record the clients."""
-        known = {who.node: who for who in connected(grid, self.organizations)}
-        asked: dict[str, Message] = {}
-        clients = []
-        for message in messages:
-            node = message.metadata.dst_node_id
-            who = known.get(node) or Participant(f"node:{node}", f"node:{node}", node)
-            asked[who.id] = message
-            clients.append(who)
-        self._recorder.store.add_clients(clients)
-        return asked
-
-    def _look(self, replies: Sequence[Message]) -> tuple[Intake, tuple[Score, ...]]:
-        """Judge and score the replies of a training round."""
-        expected = self._expectation()
-        if not np.isfinite(expected.weights).all():
-            reason = "was not judged: the model that was sent holds NaN or infinity"
-            return Intake.unjudged(self._asked, "unjudged", reason), ()
-        intake, scores = self._score(replies, expected)
-        if spills(len(self._asked) * expected.weights.nbytes, self.spill_bytes):
-            gc.collect()  # compiling leaves cycles, which may hold the file and its room
-        return intake, scores
-
-    def _score(
-        self, replies: Sequence[Message], expected: Expectation
-    ) -> tuple[Intake, tuple[Score, ...]]:
-        """Take the replies and score them; what they filled is free afterwards."""
-        matrix, _, intake, _ = receive_updates(
-            bind_all(self._asked, replies),
-            list(self._asked),
-            expected,
-            folder=self.run_dir,
-            spill_bytes=self.spill_bytes,
-        )
-        if matrix is None:
-            return intake, ()
-        scores, self._kept = score_updates(
-            matrix,
-            byzantine=self.byzantine,
-            scorers=self.scorers,
-            layout=expected.layout,
-            state=self._kept,
-        )
-        return intake, scores
-
-    def _expectation(self) -> Expectation:
-        """Return what replies are measured against: the model that was sent.
-
-        Its dtypes are those of the first round: Flower's strategies turn integers, and some of
-        them float32, into float64, and clients answer in the one or the other.
-        """
-        form = {name: array.shape for name, array in self._sent.items()}
-        if self._layout is None or form != {t.name: t.shape for t in self._layout.tensors}:
-            self._layout, self._kept = ModelLayout.of(self._sent), None
-        layout = self._layout
-        with np.errstate(over="ignore", invalid="ignore"):
-            weights, _ = layout.flatten(self._sent)
-        drifted = {
-            tensor.name: self._sent[tensor.name].dtype
-            for tensor in layout.tensors
-            if self._sent[tensor.name].dtype != tensor.dtype
-        }
-        keys = {"arrays_key": self.arrayrecord_key, "weight_key": self.weighted_by_key}
-        return replace(Expectation.of(layout, weights, **keys), drifted=drifted)
-
-    def _note(
-        self,
-        number: int,
-        arrays: ArrayRecord | None,
-        reason: str,
-        intake: Intake,
-        scores: Sequence[Score],
-    ) -> None:
-        """Write the round's record; ``arrays`` is None where the model stays."""
-        with self._beside(number):
-            metrics = intake.combined_metrics()
-            record = RoundRecord(
-                number,
-                time.monotonic() - self._started,
-                "unchanged" if arrays is None else "aggregated",
-                reason,
-                len(self._asked),
-                intake.unsolicited,
-                digest(self._sent if arrays is None else to_model(arrays)),
-                intake.verdicts,
-                scores,
-                metrics=metrics,
-            )
-            self._recorder.add_round(record)

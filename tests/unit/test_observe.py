@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, Krum, Strategy
 from quickthorn.server import Observer, RobustStrategy
 from quickthorn.server.digest import digest
 from quickthorn.server.model import to_model, to_record
+from quickthorn.server.roster import read_roster
 from quickthorn.server.store import RunStore
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
+from quickthorn.strategies.reputation import Decision
 from tests.faults import CULPRIT, FAULTS, cohort
 from tests.federations import (
     grid_of,
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 
     from tests.faults import Fault
     from tests.federations import Member
+
+
+LIAR = Decision(CULPRIT, "ban", "anna", "sends rubbish", "2026-11-24T12:00:00+00:00")
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,33 @@ def test_it_changes_nothing_and_names_the_liar(name: str, tmp_path: Path) -> Non
         assert record.metrics("server")[3] == {"size": 6.0}
         accused = {score.client for _, score in record.scores() if score.reason}
     assert accused == {CULPRIT}
+
+
+def test_everybody_stands_somewhere_and_nobody_is_kept_out(tmp_path: Path) -> None:
+    def decide(number: int, _: ArrayRecord) -> None:
+        if number == 2:
+            with RunStore.open(tmp_path, write=True) as record:
+                record.ledger.add_decision(LIAR)
+
+    apps = cohort(boost)
+    Observer(FedAvg(), byzantine=1, run_dir=tmp_path).start(
+        grid_of(apps), to_record(initial_model()), num_rounds=4, evaluate_fn=decide
+    )
+
+    assert [app.calls for app in apps] == [8] * 7
+    with RunStore.open(tmp_path) as record:
+        roster = read_roster(record)
+        (entry,) = record.ledger.decisions()
+        assert json.loads(record.meta()["policy"])["automatic"] == "observe"
+        changes = {(change.client, change.after) for change in record.ledger.changes()}
+    assert roster.last == 4
+    assert roster.lines[0].client.id == CULPRIT
+    states = {line.client.id: line.standing.state for line in roster.lines if line.standing}
+    assert states.pop(CULPRIT) == "watch"
+    assert len(states) == 6
+    assert set(states.values()) <= {"probation", "healthy"}
+    assert (CULPRIT, "watch") in changes
+    assert (entry.round, entry.refused[:7]) == (3, "refused")
 
 
 # One of each kind: what the verdict is, and what it does to plain averaging.
