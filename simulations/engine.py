@@ -20,6 +20,7 @@ from quickthorn.server.judgement import Admission, Expectation, admit_arrays
 from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.record import SimulationRecord
+from quickthorn.simulations.refusals import refuse_futile
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import Tally, draw
 from quickthorn.strategies import build
@@ -70,6 +71,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Simulation
 
     Raises
     ------
+    TooFewClientsError, ConfigurationError
+        If the defense or the attack would never have its turn, see ``refuse_futile``.
     ConfigurationError
         If the data cannot be loaded or dealt so, or the model does not suit them.
 
@@ -81,6 +84,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Simulation
     (2, True)
 
     """
+    refuse_futile(scenario)
     watch = Stopwatch()
     with watch("total"), _threads(scenario):
         members = Members(scenario, watch)
@@ -112,6 +116,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Simulation
         unchanged_rounds=tally.unchanged,
         trails=tally.trails(scenario.rounds),
         changes=tuple(tally.changes),
+        unforged_rounds=members.unforged,
         seconds=watch.seconds,
         model_digest=digest(state),
     )

@@ -18,8 +18,8 @@ from quickthorn.client.training import derive_seed, fit
 from quickthorn.server.judgement import Expectation
 from quickthorn.server.root import own_update
 from quickthorn.simulations.attacks.attack import build_attack
-from quickthorn.simulations.attacks.oracle import Oracle, UnansweredError
-from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
+from quickthorn.simulations.attacks.oracle import Oracle
+from quickthorn.simulations.attacks.spec import KNOWLEDGE, UnforgeableError, UpdateView
 from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.simulations.setting import deal, make_model
@@ -86,6 +86,11 @@ class Members:
     watch
         Takes the seconds of ``train`` and ``attack``.
 
+    Attributes
+    ----------
+    unforged
+        Round to the reason for which the hostile had to send what they have.
+
     """
 
     def __init__(self, scenario: Scenario, watch: Stopwatch) -> None:
@@ -104,6 +109,7 @@ class Members:
         self._trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
         self._stackable = is_stackable(self.model)
         self._momenta: dict[int, list[torch.Tensor]] = {}
+        self.unforged: dict[int, str] = {}
         self._attack_state: Mapping[str, object] | None = None
         self._before: Array | None = None
         self._root: Dataset | None = None
@@ -174,14 +180,13 @@ class Members:
             yield Answer(client, model, samples)
 
     def _forge(self, view: UpdateView) -> Array:
-        """Return what the hostile send; what they have, where there is nobody to look at."""
-        if self.attack.knows != KNOWLEDGE[0] and not len(view.honest):
-            return view.own
+        """Return what the hostile send: what they have, where it cannot be forged."""
         rng = np.random.default_rng(derive_seed(self.scenario.seed, ATTACK, view.round))
         try:
             with self._watch("attack"), np.errstate(over="ignore", invalid="ignore"):
                 forged = self.attack.forge(view, rng=rng)
-        except UnansweredError:  # the server cannot aggregate these: the round leads nowhere
+        except UnforgeableError as error:
+            self.unforged[view.round] = str(error)
             return view.own
         self._attack_state = forged.state
         return forged.rows

@@ -92,6 +92,9 @@ class SimulationRecord:
         Client to what the server came to think of it.
     changes
         Every change of a client's state, in the order of the rounds.
+    unforged_rounds
+        Round to the reason for which the hostile could not forge their updates, and sent what
+        they had: what they learned, honestly or by their attack on data.
     seconds
         Stage to seconds, summed over the rounds.
     model_digest
@@ -120,6 +123,7 @@ class SimulationRecord:
     unchanged_rounds: Mapping[int, str] = field(default_factory=dict)
     trails: Mapping[str, Trail] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    unforged_rounds: Mapping[int, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     model_digest: str = ""
 
@@ -206,6 +210,7 @@ class SimulationRecord:
         )
         own["hostile"] = tuple(told["hostile"])
         own["unchanged_rounds"] = _by_round(told["unchanged_rounds"])
+        own["unforged_rounds"] = _by_round(told.get("unforged_rounds", {}))
         own["trails"] = {
             client: Trail(
                 **{

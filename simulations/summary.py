@@ -12,7 +12,7 @@ from quickthorn.client.datasets import describe
 from quickthorn.simulations.record import STRIKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rich.console import Console
 
@@ -72,7 +72,10 @@ def _lines(record: SimulationRecord) -> Iterator[tuple[str, str, str]]:
         yield "quarantined", str(len(record.quarantined)), _quarantines(record)
     if record.unchanged_rounds:
         count = f"{len(record.unchanged_rounds)} of {record.scenario.rounds}"
-        yield "unchanged rounds", count, _reasons(record)
+        yield "unchanged rounds", count, _reasons(record.unchanged_rounds)
+    if record.unforged_rounds:
+        count = f"{len(record.unforged_rounds)} of {record.scenario.rounds}"
+        yield "without the attack", count, _reasons(record.unforged_rounds)
     total = record.seconds.get("total", 0.0)
     yield "time", f"{total:.1f} s", f"{1000 * total / record.scenario.rounds:.0f} ms per round"
 
@@ -85,10 +88,10 @@ def _quarantines(record: SimulationRecord) -> str:
     return "\n".join(f"after round {n}: {', '.join(who)}" for n, who in sorted(by_round.items()))
 
 
-def _reasons(record: SimulationRecord) -> str:
+def _reasons(rounds: Mapping[int, str]) -> str:
     """Return the first round of each reason, with the reason."""
     first: dict[str, int] = {}
-    for number, reason in record.unchanged_rounds.items():
+    for number, reason in rounds.items():
         first.setdefault(reason, number)
     shown = [f"round {number}: {reason}" for reason, number in first.items()]
     return "\n".join([*shown[:_NAMED_REASONS], *(["…"] if len(shown) > _NAMED_REASONS else [])])

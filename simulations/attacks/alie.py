@@ -5,8 +5,7 @@ from __future__ import annotations
 from statistics import NormalDist
 
 from quickthorn.simulations.attacks.honest import copies, deviation_of, mean_of
-from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
-from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UnforgeableError, UpdateView
 
 
 def alie(view: UpdateView, *, z: float | None = None) -> Forged:
@@ -39,7 +38,7 @@ def alie(view: UpdateView, *, z: float | None = None) -> Forged:
 
     Raises
     ------
-    ConfigurationError
+    UnforgeableError
         If the hostile are a majority and ``z`` is not given.
 
     Example
@@ -68,7 +67,7 @@ def supporters_z(clients: int, hostile: int) -> float:
 
     Raises
     ------
-    ConfigurationError
+    UnforgeableError
         If the hostile need no supporters, or there is nobody to support them.
 
     Example
@@ -84,7 +83,7 @@ def supporters_z(clients: int, hostile: int) -> float:
             f"alie has no z for {hostile} hostile of {clients} clients: it needs {supporters} of "
             f"{honest} honest supporters. Give it, as in alie(z=1.5)."
         )
-        raise ConfigurationError(msg)
+        raise UnforgeableError(msg)
     return NormalDist().inv_cdf((honest - supporters) / honest)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.simulations.attacks.registry import find_attack
-from quickthorn.simulations.attacks.spec import KNOWLEDGE, Forged, UpdateView
+from quickthorn.simulations.attacks.spec import KNOWLEDGE, Forged, UnforgeableError, UpdateView
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.parameters import as_call, check_parameters
 from quickthorn.strategies.steps import parse_call
@@ -123,8 +123,11 @@ class Attack:
 
         Raises
         ------
+        UnforgeableError
+            If the updates leave the attack nothing to work from: it needs honest ones and the
+            view has none, or the defense refuses so few.
         ConfigurationError
-            If the attack needs honest updates or the defense, and the view has none.
+            If the attack needs the defense, and the view has none.
         UpdateError
             If an attack of one's own returns rows of another shape or dtype.
 
@@ -177,7 +180,7 @@ def _shown(spec: AttackSpec, view: UpdateView) -> UpdateView:
     sees_honest, sees_defense = spec.knows != "own data", spec.knows == "the defense"
     if sees_honest and not len(view.honest):
         msg = f"{spec.name} works from honest updates; got none. Leave an honest client."
-        raise ConfigurationError(msg)
+        raise UnforgeableError(msg)
     if sees_defense and view.defense is None:
         msg = f"{spec.name} works from the defense's answers; the view has no defense."
         raise ConfigurationError(msg)

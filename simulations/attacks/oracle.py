@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.simulations.attacks.honest import Vector, copies, dots, mean_of
+from quickthorn.simulations.attacks.spec import UnforgeableError
 from quickthorn.strategies.errors import ConfigurationError, QuickthornError
 from quickthorn.strategies.kernels.pairwise import gram
 from quickthorn.strategies.kernels.rows import LARGEST
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _WORTH = 1e-3
 
 
-class UnansweredError(QuickthornError):
+class UnansweredError(UnforgeableError):
     """The defense has no answer to a question: for so few clients, say."""
 
 

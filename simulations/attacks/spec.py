@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.parameters import own_parameters, summary_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ KNOWLEDGE: tuple[Knowledge, ...] = ("own data", "all honest updates", "the defen
 SUPPLIED = frozenset({"rng"})
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class UnforgeableError(ConfigurationError):
+    """The updates of this round leave an attack nothing to work from: too few honest, say.
+
+    It costs the hostile that one attack: in such a round they send what they have.
+    """
 
 
 def _nothing() -> Rows:

@@ -28,7 +28,7 @@ from quickthorn.simulations.members import Members
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import draw
 from quickthorn.strategies import build
-from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.errors import ConfigurationError, QuickthornError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ def test_evaluations_come_when_asked_for_and_after_the_last_round() -> None:
         {"defense": "weighted_mean", "partition": "dirichlet", "client_momentum": 0.5},
         {"defense": "centered_clipping", "optimizer": "adam", "partition": "shards"},
         {"clients": 11, "clients_per_round": 8, "attackers": 3, "attack": "sign_flip"},
-        {"clients_per_round": 4, "defense": "krum", "byzantine": 1},
+        {"clients_per_round": 5, "defense": "krum", "byzantine": 1},
         {"lr": 1e30, "local_steps": 3},
         {"attackers": 3, "byzantine": 3, "attack": "alie", "defense": "fltrust"},
         {"attackers": 2, "byzantine": 2, "attack": "mimic", "defense": "foolsgold"},
@@ -162,7 +162,8 @@ def test_evaluations_come_when_asked_for_and_after_the_last_round() -> None:
 def test_robust_strategy_makes_the_same_model_and_finds_the_same(changes: dict[str, Any]) -> None:
     ours, flower = run(**changes), run(**changes, strategy="flower")
     assert ours.model_digest == flower.model_digest
-    for name in ("evaluations", "scores", "verdicts", "unchanged_rounds", "trails", "changes"):
+    names = ("evaluations", "scores", "verdicts", "unchanged_rounds", "unforged_rounds")
+    for name in (*names, "trails", "changes"):
         assert getattr(ours, name) == getattr(flower, name), name
 
 
@@ -229,10 +230,28 @@ def test_what_cannot_be_finite_is_refused_by_a_verdict(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("strategy", ["engine", "flower"])
 def test_too_few_for_the_defense_leave_the_model_and_say_why(strategy: str) -> None:
-    record = run(clients=5, defense="krum", byzantine=2, strategy=strategy)
-    reason = "5 valid updates, the defense needs 7 (byzantine=2)"
+    changes = {"attackers": 1, "attack": "not_finite", "defense": "krum", "byzantine": 2}
+    record = run(**changes, strategy=strategy)
+    reason = "6 valid updates, the defense needs 7 (byzantine=2)"
     assert record.unchanged_rounds == {1: reason, 2: reason, 3: reason}
     assert len(set(record.accuracy)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"defense": "krum", "byzantine": 3}, "krum needs n >= 9 clients to tolerate byzantine=3"),
+        ({"defense": "krum", "byzantine": 1, "clients_per_round": 4}, "got n=4"),
+        ({"attack": "sign_flip"}, "nobody to make it: attackers=0"),
+        ({"attack": "sign_flip", "attackers": 1, "attack_start": 4}, "after the last of 3 rounds"),
+        ({"attack": "alie", "attackers": 4}, "alie has no z for 4 hostile of 7 clients"),
+        ({"attack": "label_flip | alie", "attackers": 4}, "alie has no z"),
+    ],
+)
+@pytest.mark.parametrize("strategy", ["engine", "flower"])
+def test_what_can_never_work_is_refused(changes: dict[str, Any], words: str, strategy: str) -> None:
+    with pytest.raises(QuickthornError, match=re.escape(words)):
+        run(**changes, strategy=strategy)
 
 
 def test_training_that_diverges_costs_the_client_alone() -> None:
@@ -283,10 +302,8 @@ def test_an_attack_sees_what_there_is_to_see(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_hostile_are_honest_out_of_hours() -> None:
     honest = run()
-    late = run(attackers=2, attack="sign_flip", attack_start=4)
-    assert late.model_digest == honest.model_digest
-    assert late.hostile == ("client-5", "client-6")
     last = run(attackers=2, attack="sign_flip", attack_start=3)
+    assert last.hostile == ("client-5", "client-6")
     assert last.accuracy[:2] == honest.accuracy[:2]
     assert last.model_digest != honest.model_digest
 
@@ -302,9 +319,30 @@ def test_nobody_to_look_at_and_no_defense_to_ask_is_no_crash(
     use(monkeypatch, on_update(ask, "the defense"))
     options: dict[str, Any] = {"attackers": 5, "clients_per_round": 3, "rounds": 8}
     drawn = [draw(dataclasses.replace(SMALL, **options), n) for n in range(1, 9)]
-    assert any(min(clients) >= 2 for clients in drawn)
-    record = run(**options, byzantine=2, defense="krum", strategy=strategy)
-    assert set(record.unchanged_rounds) == set(range(1, 9))
+    alone = {n for n, clients in enumerate(drawn, start=1) if min(clients) >= 2}
+    record = run(**options, byzantine=1, defense="trimmed_mean", strategy=strategy)
+    assert 0 < len(alone) < 8
+    assert set(record.unforged_rounds) == alone
+    assert not record.unchanged_rounds
+
+
+@pytest.mark.parametrize("strategy", ["engine", "flower"])
+def test_a_round_whose_draw_leaves_no_attack_costs_that_attack_alone(strategy: str) -> None:
+    options: dict[str, Any] = {"attackers": 3, "clients_per_round": 5, "rounds": 8}
+    drawn = [draw(dataclasses.replace(SMALL, **options), n) for n in range(1, 9)]
+    many = {n for n, clients in enumerate(drawn, start=1) if sum(c >= 4 for c in clients) == 3}
+    record = run(**options, attack="alie", defense="median", byzantine=2, strategy=strategy)
+    assert 0 < len(many) < 8
+    assert set(record.unforged_rounds) == many
+    assert "alie has no z for 3 hostile of 5 clients" in record.unforged_rounds[min(many)]
+    assert SimulationRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+    assert record.final > 0.8
+
+
+def test_what_the_defense_refuses_cannot_be_foreseen() -> None:
+    options: dict[str, Any] = {"attackers": 2, "rounds": 2, "defense": "krum", "byzantine": 2}
+    record = run(**options, attack="optimal_ipm", lr=1e30, local_steps=3)
+    assert set(record.unforged_rounds) == {1, 2}
 
 
 def test_a_backdoor_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:

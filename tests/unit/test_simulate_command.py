@@ -98,10 +98,20 @@ def test_without_quarantine_the_server_only_observes(
 def test_unchanged_rounds_are_told_with_the_reason(
     command: Callable[..., tuple[int, str, str]],
 ) -> None:
-    code, out, _ = command("--set", "byzantine=4")
+    code, out, _ = command("--set", "defense=krum", "--set", "clients=5")
     assert code == 0
     assert "2 of 2" in out
-    assert "the defense needs 9" in " ".join(out.split())
+    assert "4 valid updates, the defense needs 5" in " ".join(out.split())
+
+
+def test_rounds_without_the_attack_are_told_with_the_reason(
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    changes = ("attack=alie", "attackers=3", "clients_per_round=5", "defense=mean")
+    code, out, _ = command(*(part for change in changes for part in ("--set", change)))
+    assert code == 0
+    assert "without the attack" in out
+    assert "alie has no z for 3 hostile of 5 clients" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,8 @@ def test_unchanged_rounds_are_told_with_the_reason(
         (("--set", "rounds"), "--set needs key=value; got 'rounds'."),
         (("--set", "rounds=many"), "rounds in the scenario must be an integer; got 'many'."),
         (("--set", "clients=1000"), "1000 clients cannot share 454 samples"),
+        (("--set", "byzantine=4"), "median needs n >= 9 clients to tolerate byzantine=4"),
+        (("--set", "attackers=0"), 'or attack to "none"'),
     ],
 )
 def test_misuse_is_2_with_one_line(
