@@ -89,7 +89,8 @@ def simulate(
 
     dataset (digits, breast_cancer, mnist), data_dir,
     model (mlp, logistic, cnn, cnn_large, module:factory),
-    partition (iid, dirichlet, shards, gamma, long_tail), alpha, gamma
+    partition (iid, dirichlet, shards, gamma, long_tail), alpha, gamma,
+    tail_factor
 
     clients, clients_per_round, rounds, local_epochs, local_steps,
     batch_size, lr, lr_schedule, client_momentum, client_damping,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quickthorn.client.datasets import load_split
 from quickthorn.client.models import set_state
 from quickthorn.client.training import evaluate
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.backdoor import aimed, wanted_of
 from quickthorn.simulations.record import Evaluation
+from quickthorn.simulations.setting import held_out
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ class Examiner:
     def __init__(self, scenario: Scenario, model: torch.nn.Module) -> None:
         """Load the samples and open the backdoor; ``model`` is borrowed at each look."""
         self._model = model
-        self._data = load_split(scenario.dataset, "test", scenario.data_dir)
+        self._data = held_out(scenario)
         attack = build_attack(scenario.attack).data
         self.triggered = (
             None if attack is None else wanted_of(aimed(attack, self._data), self._data)

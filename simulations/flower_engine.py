@@ -22,7 +22,6 @@ from flwr.serverapp import ServerApp
 from flwr.simulation import run_simulation
 
 from quickthorn.client.app import make_app
-from quickthorn.client.datasets import load_split
 from quickthorn.client.models import initial_state
 from quickthorn.client.training import derive_seed
 from quickthorn.server.model import to_record
@@ -33,6 +32,7 @@ from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
 from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.members import POISON
 from quickthorn.simulations.scenario import Scenario
+from quickthorn.simulations.setting import held_out, hostile_stand_beside
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ClientSettings
@@ -70,7 +70,7 @@ def client_settings(scenario: Scenario) -> ClientSettings:
 
     """
     odd = {key for key, plain in _OURS_ALONE.items() if getattr(scenario, key) != plain}
-    if scenario.partition == "shards" and scenario.attackers:
+    if hostile_stand_beside(scenario) and scenario.attackers:
         odd.add("partition")
     if build_attack(scenario.attack).knows != KNOWLEDGE[0]:
         odd.add("attack")
@@ -84,6 +84,7 @@ def client_settings(scenario: Scenario) -> ClientSettings:
         alpha=scenario.alpha,
         gamma=scenario.gamma,
         shards_per_client=1,
+        tail_factor=scenario.tail_factor,
         local_epochs=scenario.local_epochs,
         local_steps=scenario.local_steps,
         batch_size=scenario.batch_size,
@@ -98,7 +99,7 @@ def make_member_app(scenario: Scenario) -> ClientApp:
     attack = build_attack(scenario.attack)
     on_data = attack.data
     if on_data is not None:
-        on_data = aimed(on_data, load_split(scenario.dataset, "test", scenario.data_dir))
+        on_data = aimed(on_data, held_out(scenario))
     first = scenario.clients - scenario.attackers
 
     def poison_data(data: Dataset, context: Context) -> Dataset:

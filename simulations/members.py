@@ -22,7 +22,7 @@ from quickthorn.simulations.attacks.oracle import Oracle
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UnforgeableError, UpdateView
 from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.schedule import parse_schedule
-from quickthorn.simulations.setting import deal, make_model
+from quickthorn.simulations.setting import deal, held_out, make_model
 from quickthorn.simulations.together import fit_together, is_stackable, stack
 from quickthorn.strategies.errors import RunError
 from quickthorn.strategies.updates import ModelLayout
@@ -228,10 +228,14 @@ class Members:
         sent: Model,
         clients: tuple[str, ...],
     ) -> Oracle:
-        """Return what ``defense`` would make of updates of ``clients`` in round ``number``."""
+        """Return what ``defense`` would make of updates of ``clients`` in round ``number``.
+
+        With what it remembers and knows, but not with its luck: a rule that draws, draws
+        otherwise for the attacker than it will for the server.
+        """
         trusted = self.own_update(number, sent)[0] if defense.needs_trusted else None
         given = {"trusted": trusted, "layout": self.layout, "state": state}
-        return Oracle(defense, given, clients, seed=(self.scenario.seed, number))
+        return Oracle(defense, given, clients, seed=(self.scenario.seed, ATTACK, number))
 
     def _forgers(self, number: int, chosen: Sequence[int]) -> list[int]:
         """Return those of ``chosen`` that forge their update in this round."""
@@ -330,7 +334,7 @@ class Members:
         scenario, attack = self.scenario, self.attack.data
         if attack is None:
             return {}
-        attack = aimed(attack, load_split(scenario.dataset, "test", scenario.data_dir))
+        attack = aimed(attack, held_out(scenario))
         first = scenario.clients - scenario.attackers
         return {
             first + member: attack.poison(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import typing
 from dataclasses import dataclass
 from functools import cache
@@ -60,11 +61,12 @@ class Scenario:
         (sample shape, number of classes) that returns a ``torch.nn.Module``.
     clients, clients_per_round
         How many members there are, and how many are drawn in a round; 0 draws all.
-    partition, alpha, gamma
+    partition, alpha, gamma, tail_factor
         Who holds which samples: ``iid``; ``dirichlet`` with concentration ``alpha``;
-        ``shards``, sorted by label and cut into one piece per honest client, while the hostile
-        hold IID parts of the same samples; ``gamma``, a share ``gamma`` of the samples IID and
-        the rest sorted; ``long_tail``.
+        ``shards``, sorted by label and cut into one piece per honest client; ``gamma``, a share
+        ``gamma`` of the samples IID and the rest as ``shards``; ``long_tail``, IID, but of
+        class i only the share ``tail_factor`` ^ i, of the test samples as well. With ``shards``
+        and ``gamma`` the hostile hold IID parts of the same samples.
     rounds
         Rounds of training.
     local_epochs, local_steps
@@ -117,6 +119,7 @@ class Scenario:
     partition: str = "iid"
     alpha: float = 0.5
     gamma: float = 0.5
+    tail_factor: float = 0.5
     rounds: int = 20
     local_epochs: int = 1
     local_steps: int = 0
@@ -148,7 +151,9 @@ class Scenario:
         if self.dataset == "mnist" and not self.data_dir:
             msg = "dataset mnist of a scenario needs data_dir: the folder with its IDX files."
             raise ConfigurationError(msg)
-        self._check_numbers()
+        self._check_finite()
+        self._check_counts()
+        self._check_shares()
         canonical = {
             "defense": str(build(self.defense, byzantine=self.byzantine)),
             "optimizer": str(build_optimizer(self.optimizer)),
@@ -228,8 +233,11 @@ did you mean 'attackers'? Known: ...
 
         """
         told = {**self.to_table(), "data_dir": "", "meaning": _MEANING}
-        if not self.quarantine:  # a later key: without it, a scenario keeps the digest it had
+        # Later keys: where they do nothing, a scenario keeps the digest that it had.
+        if not self.quarantine:
             del told["quarantine"]
+        if self.partition != "long_tail":
+            del told["tail_factor"]
         if self.data_dir and self.dataset == "mnist":
             told["data"] = _fingerprint(self.data_dir)
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
@@ -256,7 +264,14 @@ did you mean 'attackers'? Known: ...
         since = number - self.attack_start
         return self.attackers > 0 and since >= 0 and since % self.attack_every == 0
 
-    def _check_numbers(self) -> None:
+    def _check_finite(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                msg = f"{field.name} of a scenario must be a finite number; got {value}."
+                raise ConfigurationError(msg)
+
+    def _check_counts(self) -> None:
         for name, low in _RANGES:
             if getattr(self, name) < low:
                 msg = f"{name} of a scenario must be at least {low}; got {getattr(self, name)}."
@@ -268,11 +283,13 @@ did you mean 'attackers'? Known: ...
                     f"got {getattr(self, name)}. Lower it or raise clients."
                 )
                 raise ConfigurationError(msg)
-        for name in ("alpha", "lr"):
+
+    def _check_shares(self) -> None:
+        for name in ("alpha", "lr", "tail_factor"):
             if getattr(self, name) <= 0:
                 msg = f"{name} of a scenario must be above 0; got {getattr(self, name)}."
                 raise ConfigurationError(msg)
-        for name, closed in (("gamma", True), ("client_momentum", False)):
+        for name, closed in (("gamma", True), ("tail_factor", True), ("client_momentum", False)):
             value = getattr(self, name)
             if not 0 <= value <= 1 or (value == 1 and not closed):
                 msg = f"{name} of a scenario must be from 0 to 1{'' if closed else ', below 1'}; "

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model
-from quickthorn.client.partition import outsiders, partition
+from quickthorn.client.partition import long_tail, outsiders, partition
 from quickthorn.server.references import resolve
 from quickthorn.strategies.errors import ConfigurationError
 
@@ -20,19 +21,35 @@ if TYPE_CHECKING:
 
 
 def deal(scenario: Scenario, labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Deal the samples; with sorted shards the hostile hold IID parts, as in the benchmark."""
-    honest = scenario.clients - scenario.attackers if scenario.partition == "shards" else 0
+    """Deal the samples; where they are sorted, the hostile hold IID parts beside the honest.
+
+    Otherwise the hostile, who have the highest numbers, would hold the last of the labels.
+    """
+    beside = scenario.attackers if hostile_stand_beside(scenario) else 0
     shares = partition(
         labels,
-        honest or scenario.clients,
+        scenario.clients - beside,
         scenario.partition,
         alpha=scenario.alpha,
         gamma=scenario.gamma,
         shards_per_client=1,
+        tail_factor=scenario.tail_factor,
         seed=scenario.seed,
     )
-    beside = scenario.clients - len(shares)
     return shares + outsiders(len(labels), len(shares), beside, seed=scenario.seed)
+
+
+def hostile_stand_beside(scenario: Scenario) -> bool:
+    """Say whether the honest alone share the samples, as in the published benchmarks."""
+    return scenario.partition in {"gamma", "shards"}
+
+
+def held_out(scenario: Scenario) -> Dataset:
+    """Return the test samples; behind a long tail they are thinned as the training data are."""
+    data = load_split(scenario.dataset, "test", scenario.data_dir)
+    if scenario.partition != "long_tail":
+        return data
+    return data.take(long_tail(data.labels, scenario.tail_factor))
 
 
 def make_model(scenario: Scenario, data: Dataset) -> torch.nn.Module:

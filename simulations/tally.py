@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from quickthorn.strategies.reputation import Change, Standing
     from quickthorn.strategies.updates import Score, Verdict
 
+# What the seed is mixed with, beside the round; ``members`` has the others.
+DRAW = 2**32 + 3
+
 
 def draw(scenario: Scenario, number: int) -> list[int]:
     """Return the numbers of the members that take part in round ``number``, ascending.
@@ -27,7 +30,8 @@ def draw(scenario: Scenario, number: int) -> list[int]:
     """
     if not scenario.clients_per_round:
         return list(range(scenario.clients))
-    rng = np.random.default_rng((scenario.seed, number))
+    # Another stream than that of the round's rules: who is drawn tells nothing of their luck.
+    rng = np.random.default_rng((scenario.seed, DRAW, number))
     chosen = rng.choice(scenario.clients, scenario.clients_per_round, replace=False)
     return sorted(chosen.tolist())
 

@@ -92,7 +92,9 @@ edit. `quickthorn attacks NAME` prints the same.
 The key `attack` of a scenario takes one attack, as in `alie` or `alie(z=1.5)`, or one on data
 and then one on the update, as in `label_flip | scaling(factor=6)`; `none` is no attack.
 An attack is shown what it knows, and nothing else: its own data, also all honest updates of
-the round, or also the answers of the defense. All updates are deltas from the model that was
+the round, or also the answers of the defense: what it would make of any updates in this round,
+with all that the server remembers and has learned itself, but without its luck, so that a rule
+that draws answers by another draw than the server's. All updates are deltas from the model that was
 sent. In the formulas n clients send, of whom k are hostile and h honest; m_H and σ_H are the
 mean and the standard deviation of the honest updates.
 """

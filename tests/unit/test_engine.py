@@ -18,6 +18,7 @@ from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model
 from quickthorn.client.partition import partition
 from quickthorn.client.training import derive_seed
+from quickthorn.server.digest import digest
 from quickthorn.simulations import Scenario, SimulationRecord, engine_bench, simulate
 from quickthorn.simulations import engine as module
 from quickthorn.simulations.attacks.attack import Attack, AttackStep
@@ -25,6 +26,7 @@ from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
 from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.flower_engine import client_settings
 from quickthorn.simulations.members import Members
+from quickthorn.simulations.setting import deal, held_out
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import draw
 from quickthorn.strategies import build
@@ -32,6 +34,8 @@ from quickthorn.strategies.errors import ConfigurationError, QuickthornError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 SMALL = Scenario(dataset="breast_cancer", model="mlp", clients=7, rounds=3, lr=0.3)
 
@@ -131,6 +135,32 @@ def test_it_learns_and_repeats_and_leaves_torch_as_it_was() -> None:
 
 def test_evaluations_come_when_asked_for_and_after_the_last_round() -> None:
     assert [e.round for e in run(rounds=5, eval_every=2).evaluations] == [2, 4, 5]
+
+
+# ---- who holds what -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["shards", "gamma"])
+def test_the_hostile_hold_iid_parts_beside_sorted_ones(scheme: str) -> None:
+    labels = np.repeat(np.arange(10), 100)
+    scenario = Scenario(clients=12, attackers=2, partition=scheme, gamma=0.0)
+    honest, hostile = deal(scenario, labels)[:10], deal(scenario, labels)[10:]
+    assert [np.unique(labels[share]).tolist() for share in honest] == [[n] for n in range(10)]
+    assert [len(np.unique(labels[share])) for share in hostile] == [10, 10]
+    assert not set(hostile[0]) & set(hostile[1])
+
+
+def test_a_long_tail_thins_the_samples_of_both_sides() -> None:
+    scenario = Scenario(clients=5, partition="long_tail", tail_factor=0.6)
+    data = load_split("digits", "train")
+    counts = np.bincount(data.labels[np.concatenate(deal(scenario, data.labels))])
+    whole = np.bincount(data.labels)
+    assert counts.tolist() == [max(1, int(c * 0.6**i)) for i, c in enumerate(whole)]
+    test = load_split("digits", "test")
+    assert np.bincount(held_out(scenario).labels).tolist() == [
+        max(1, int(c * 0.6**i)) for i, c in enumerate(np.bincount(test.labels))
+    ]
+    assert len(held_out(dataclasses.replace(scenario, partition="iid"))) == len(test)
 
 
 # ---- as the deployment ------------------------------------------------------------------
@@ -298,6 +328,38 @@ def test_an_attack_sees_what_there_is_to_see(monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_allclose(foreseen, models[view.round], rtol=0, atol=1e-6)
         expected = build("median", byzantine=1).aggregate(sent).vector
         np.testing.assert_array_equal(view.defense(sent), expected)
+
+
+@pytest.mark.parametrize("strategy", ["engine", "flower"])
+def test_an_attack_does_not_know_the_luck_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    answers: list[NDArray[np.float32]] = []
+
+    def ask(view: UpdateView) -> Forged:
+        assert view.defense is not None
+        values = np.concatenate([view.honest, view.own])
+        answers.append(view.model + view.defense(values))
+        assert (view.defense(values) == view.defense(values)).all()  # one draw per round
+        return Forged(view.own.copy())
+
+    attack = on_update(ask, "the defense")
+    use(monkeypatch, attack)
+    for defense, known in (("median", True), ("bucketing(size=3) | median", False)):
+        answers.clear()
+        record = run(attackers=2, byzantine=0, rounds=1, defense=defense, strategy=strategy)
+        layout = Members(record.scenario, Stopwatch()).layout
+        foreseen = layout.unflatten(answers[0].astype(np.float32), np.zeros(0, np.int64))
+        assert (digest(foreseen) == record.model_digest) == known
+
+
+def test_who_is_drawn_tells_nothing_of_the_draws_of_the_rules() -> None:
+    scenario = dataclasses.replace(SMALL, clients_per_round=5)
+    same = 0
+    for number in range(1, 40):
+        rng = np.random.default_rng((scenario.seed, number))
+        same += draw(scenario, number) == sorted(rng.choice(7, 5, replace=False).tolist())
+    assert same < 10  # 1 in 21 by chance
 
 
 def test_the_hostile_are_honest_out_of_hours() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import math
 import re
 import subprocess
 import sys
@@ -58,6 +59,10 @@ def test_a_file_that_cannot_be_used_says_why(
         ({"clients_per_round": 21}, "clients_per_round of a scenario must be at most 20"),
         ({"lr": 0}, "lr of a scenario must be above 0"),
         ({"gamma": 1.5}, "gamma of a scenario must be from 0 to 1; got 1.5"),
+        ({"lr": math.nan}, "lr in the scenario"),
+        ({"weight_decay": math.inf}, "weight_decay in the scenario"),
+        ({"tail_factor": 0.0}, "tail_factor of a scenario must be above 0"),
+        ({"tail_factor": 1.5}, "tail_factor of a scenario must be from 0 to 1; got 1.5"),
         ({"client_momentum": 1.0}, "must be from 0 to 1, below 1; got 1.0"),
         ({"dataset": "mnist"}, "needs data_dir"),
         ({"model": "cnm"}, "did you mean 'cnn'"),
@@ -72,6 +77,15 @@ def test_a_file_that_cannot_be_used_says_why(
 def test_what_could_fail_later_is_refused_now(table: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(words)):
         Scenario.from_table(table)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "key", ["alpha", "client_momentum", "gamma", "lr", "tail_factor", "weight_decay"]
+)
+def test_no_number_of_a_scenario_is_infinite_or_none(key: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"{key} of a scenario must be a finite number"):
+        dataclasses.replace(Scenario(), **{key: value})  # type: ignore[arg-type]  # floats
 
 
 @pytest.mark.parametrize(
@@ -130,18 +144,22 @@ def test_every_key_is_part_of_the_digest() -> None:
         "optimizer": "adam",
         "strategy": "flower",
         "data_dir": None,  # where the files lie does not matter
+        "tail_factor": None,  # without a long tail it does nothing
     }
     digests = {Scenario().digest}
     for field in dataclasses.fields(Scenario):
         value = others.get(field.name, 1) if field.name in others else _other(field.default)
         if value is not None:
             digests.add(dataclasses.replace(Scenario(), **{field.name: value}).digest)  # type: ignore[arg-type]  # any key
-    assert len(digests) == 1 + len(dataclasses.fields(Scenario)) - 1
+    assert len(digests) == 1 + len(dataclasses.fields(Scenario)) - 2
+    tails = {Scenario(partition="long_tail", tail_factor=factor).digest for factor in (0.5, 0.8)}
+    assert len(tails | digests) == len(digests) + 2
 
 
-def test_a_scenario_without_quarantine_keeps_the_digest_that_it_had_before_there_was_one() -> None:
-    """Runs that were done then are found again under it."""
+def test_a_key_that_came_later_leaves_the_ids_of_finished_runs() -> None:
     assert Scenario().digest == "977768ea042fd1f217917a4d32f36db8bb7a715b51c3bbe7298b1037614dd17d"
+    published = Scenario(clients=25, attackers=5, attack="mimic", partition="shards")
+    assert published.digest == "5b864151184afc1856f52653aa6657d222dba2a193123f5c16ecfe3da57507ff"
 
 
 def _other(default: object) -> object:
