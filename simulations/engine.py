@@ -29,6 +29,7 @@ from quickthorn.strategies.registry import DEFAULT_SCORERS
 from quickthorn.strategies.reputation import Limits, Reputation, review
 from quickthorn.strategies.round import run_round
 from quickthorn.strategies.updates import UpdateMatrix, Verdict
+from quickthorn.strategies.votes import Votes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -202,7 +203,9 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
         number,
         draw(scenario, number),
         server.model,
-        lambda clients: members.foresee(defense, server.state, number, server.model, clients),
+        lambda clients: members.foresee(defense, server.state, number, server.model, clients).told(
+            votes=Votes.of(clients, excluded=server.excluded)
+        ),
     )
     expected = Expectation.of(layout, weights)
     matrix, found, verdicts = _admit(answers, expected, rows, scenario.client_ids, watch)
@@ -219,6 +222,7 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
         optimizer=build_optimizer(scenario.optimizer),
         trusted=trusted,
         layout=layout,
+        excluded=server.excluded,
         fault=fault,
         state=server.state,
         rng=np.random.default_rng((scenario.seed, number)),

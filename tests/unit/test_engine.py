@@ -362,6 +362,45 @@ def test_who_is_drawn_tells_nothing_of_the_draws_of_the_rules() -> None:
     assert same < 10  # 1 in 21 by chance
 
 
+def test_an_attack_sees_who_is_left_out_and_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    views: list[UpdateView] = []
+
+    def spoil_then_look(view: UpdateView) -> Forged:
+        views.append(view)
+        return Forged(np.full_like(view.own, np.nan if view.round < 3 else 0.25))
+
+    use(monkeypatch, on_update(spoil_then_look, "the defense"))
+    views.clear()  # what the attack was tried on
+    scenario = dataclasses.replace(
+        SMALL, attackers=2, byzantine=2, rounds=4, defense="median", quarantine=True
+    )
+    members = Members(scenario, Stopwatch())
+    models = []
+    _, tally = module.run_rounds(
+        members, Stopwatch(), lambda _, state: models.append(members.layout.flatten(state)[0])
+    )
+    left_out = {c.client for c in tally.changes if c.after == "quarantined" and c.round == 2}
+    assert left_out == {"client-5", "client-6"}
+    for view in views[2:]:
+        assert view.defense is not None
+        sent = np.concatenate([view.honest, np.full_like(view.own, 0.25)])
+        expected = build("median", byzantine=2).aggregate(view.honest).vector
+        np.testing.assert_array_equal(view.defense(sent), expected)
+        np.testing.assert_allclose(view.model + expected, models[view.round - 1], atol=1e-6)
+    # They train in the shadow: scored in every round, and not aggregated.
+    assert len(tally.signals["norm"]["client-6"]) == 2
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_the_server_leaves_out_nobody_unless_asked_to(*, quarantine: bool) -> None:
+    record = run(attackers=2, byzantine=2, attack="not_finite", quarantine=quarantine)
+    assert set(record.quarantined) == ({"client-5", "client-6"} if quarantine else set())
+    assert {record.trails[client].state for client in record.hostile} == {
+        "quarantined" if quarantine else "watch"
+    }
+    assert record.model_digest == run(attackers=2, byzantine=2, attack="not_finite").model_digest
+
+
 def test_the_hostile_are_honest_out_of_hours() -> None:
     honest = run()
     last = run(attackers=2, attack="sign_flip", attack_start=3)
