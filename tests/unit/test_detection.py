@@ -182,17 +182,19 @@ def test_the_page_says_what_is_missed_and_where() -> None:
         line("sign_flip"),
         line("gaussian", auc={5: 0.5}, found=(3, None)),
         line("patch_backdoor", floor=0.1, success=0.2, success_observed=0.7),
-        line("sign_flip", defense="mean", wrongly=1),
+        line("sign_flip", defense="mean", wrongly=1, auc={5: 0.9}),
+        line("sign_flip", defense="krum"),
     ]
     text = page(lines, [Scenario(attackers=2, seed=7)])
-    assert "| ✗ 1 of 2 | `gaussian` IID, `median`: 0.5 |" in text
+    assert "| ✗ 1 of 2 | `gaussian`: IID 0.5 |" in text
     assert "| `gaussian` | 0.50 | – | 1 of 2 | – | 0 of 2 | 0 | 80.0 → 90.0 |  |" in text
     assert (
         "| `patch_backdoor` | 1.00 | 1.00 | 2 of 2 | 3.5 | 0 of 2 | 0 | 80.0 → 90.0 | 10.0" in text
     )
     assert "10.0 · 70.0 → 20.0 |" in text
-    assert "| none, 20 rounds | – | – | – | – | 0 of 2 | 0 |" in text
-    assert "| `sign_flip` | 1.00, 1.00; 2 of 2; 1 |" in text
+    assert "| none, 1 × 20 rounds | – | – | – | – | 0 of 2 | 0 |" in text
+    assert "| `sign_flip` | 0.90, –; 2 of 2; 1 | 1.00, 1.00; 2 of 2; 0 |" in text
+    assert "| ✗ 1 of 2 | `sign_flip`: `mean` IID 0.9 |" in text
     assert "| not measured |" in text
 
 
@@ -208,7 +210,7 @@ def test_the_command_writes_the_page_and_goes_on_where_it_was(tmp_path: Path) ->
     assert "runs: 8 done, 0 to go" in first.stderr
     told = out.read_text(encoding="utf-8")
     assert "| `not_finite` | 1.00 | – | 4 of 4 |" in told
-    assert "| none, 5 rounds | – | – | – | – | 0 of 14 |" in told
+    assert "| none, 2 × 5 rounds | – | – | – | – | 0 of 14 |" in told
 
     again = run("--grid", str(grid), "--runs", str(runs), "--seeds", "100", "--json")
     assert "0 done, 0 to go" in again.stderr
