@@ -13,7 +13,8 @@ from quickthorn.simulations.comparison.texts import duration, interval, percent,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quickthorn.simulations.comparison.ranking import Backdoor, Standing
+    from quickthorn.simulations.comparison.backdoors import Backdoor
+    from quickthorn.simulations.comparison.ranking import Standing
     from quickthorn.simulations.comparison.summary import Condition, Summary
 
 
@@ -24,7 +25,8 @@ def answers(summary: Summary) -> str:
         '<section aria-labelledby="answer"><h2 id="answer">Which defense should I take?</h2>'
         f'<p class="lead">{_in_one_line(summary)}</p>'
         '<p class="soft">The one with the best worst case over every attack and every division '
-        f"of the data in this grid, among those that let no backdoor in. {_confidence(summary)}</p>"
+        "of the data in this grid; one that lets a backdoor in stands behind all that let none in. "
+        f"{_confidence(summary)}</p>"
         f'<div class="cards">{cards}</div></section>'
     )
 
@@ -49,9 +51,30 @@ def _in_one_line(summary: Summary) -> str:
         often = " under all conditions" if every else f" under {good[best]} of {len(standings)}"
         often += "" if every else " conditions"
     return (
-        f"<b>{escape(best)}</b>: nothing in this grid has a better worst case{often} "
-        f"(accuracy of at least {percent(lowest)} %)."
+        f"<b>{escape(best)}</b>: nothing in this grid{_among(standings, best)} has a better worst "
+        f"case{often} (accuracy of at least {percent(lowest)} %).{_let_in(standings)}"
     )
+
+
+def _among(standings: Sequence[Sequence[Standing]], best: str) -> str:
+    """Return what the comparison is restricted to: accuracy does not show a backdoor."""
+    own = [
+        item.backdoor.is_in
+        for found in standings
+        for item in found
+        if item.defense == best and item.backdoor is not None and _is_good(item, found)
+    ]
+    return " that lets no backdoor in" if own and not all(own) else ""
+
+
+def _let_in(standings: Sequence[Sequence[Standing]]) -> str:
+    """Return a warning where every defense lets a backdoor in."""
+    firsts = [found[0].backdoor for found in standings]
+    bad = sum(first is not None and first.is_in for first in firsts)
+    if not bad:
+        return ""
+    where = f" under {bad} of {len(firsts)} conditions" if bad < len(firsts) else ""
+    return f" <b>But every defense lets a backdoor in{where}.</b>"
 
 
 def _is_good(item: Standing, standings: Sequence[Standing]) -> bool:

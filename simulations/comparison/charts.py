@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from quickthorn.simulations.comparison.questions import worst_by_attackers
+from quickthorn.simulations.comparison.breakdown import worst_by_attackers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

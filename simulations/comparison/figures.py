@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from quickthorn.simulations.comparison.breakdown import families, worst_by_attackers
 from quickthorn.simulations.comparison.colors import SCALE, scale_start, shade
 from quickthorn.simulations.comparison.folder import write_whole
 from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix
-from quickthorn.simulations.comparison.questions import (
-    families,
-    loss,
-    seconds_per_round,
-    worst_by_attackers,
-)
+from quickthorn.simulations.comparison.questions import loss, seconds_per_round
 from quickthorn.simulations.comparison.texts import condition_name, interval, percent
 
 if TYPE_CHECKING:
@@ -203,7 +199,7 @@ def _cost(summary: Summary) -> Figure:
                 linestyle="none",
                 label=defense,
             )
-    axes.set_xlabel("admission, aggregation and scoring per round, ms")
+    axes.set_xlabel("what the defense takes per round, ms")
     axes.set_ylabel("accuracy lost without an attack, points")
     axes.set_title(condition_name(condition), fontsize=9, loc="left")
     if axes.containers:

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.strategies.errors import ConfigurationError, RunError
@@ -38,6 +38,8 @@ class Outcome:
         Of a run that is not done.
     record
         ``SimulationRecord.to_json`` of one that is.
+    versions
+        Of the packages that decide the bits of the result, where they are known.
 
     """
 
@@ -45,6 +47,7 @@ class Outcome:
     status: Status
     error: str = ""
     record: dict[str, Any] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class Folder:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 View = Literal["worst", "mean"]
 
-# f* is the last number of attackers at which the accuracy is within this of the run without.
-WITHIN = 0.05
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -115,11 +112,11 @@ def loss(
     Both without attackers, on the same splits and seeds. Where the grid has no ``mean``, the
     best defense stands in its place. None if the grid has no run without an attack.
     """
-    own = _unattacked(summary, condition, defense, splits)
+    own = unattacked_by_seed(summary, condition, defense, splits)
     if "mean" in summary.defenses:
-        best = _unattacked(summary, condition, "mean", splits)
+        best = unattacked_by_seed(summary, condition, "mean", splits)
     else:
-        every = [_unattacked(summary, condition, name, splits) for name in summary.defenses]
+        every = [unattacked_by_seed(summary, condition, name, splits) for name in summary.defenses]
         best = max(every, key=lambda by_seed: fmean(by_seed.values()) if by_seed else 0.0)
     common = sorted(own.keys() & best.keys())
     return estimate([best[seed] - own[seed] for seed in common]) if common else None
@@ -129,12 +126,12 @@ def unattacked(
     summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
 ) -> Estimate | None:
     """Return the accuracy without an attack, the mean over the splits; None without such runs."""
-    by_seed = _unattacked(summary, condition, defense, splits)
+    by_seed = unattacked_by_seed(summary, condition, defense, splits)
     return estimate(list(by_seed.values())) if by_seed else None
 
 
-def _unattacked(
-    summary: Summary, condition: Condition, defense: str, splits: Sequence[str]
+def unattacked_by_seed(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
 ) -> dict[int, float]:
     """Return seed to accuracy without an attack, the mean over the splits."""
     names = splits or summary.splits_of(condition)
@@ -143,75 +140,6 @@ def _unattacked(
         return {}
     seeds = sorted(set.intersection(*(set(cell.by_seed) for cell in cells)))
     return dict(zip(seeds, _mean_by_seed(cells, "final"), strict=True))
-
-
-@dataclass(frozen=True)
-class Breakdown:
-    """The breakdown point f* of a defense.
-
-    Attributes
-    ----------
-    attackers
-        f*: the largest number of attackers in the grid up to which the worst case stays within
-        ``WITHIN`` of the accuracy of the same defense without an attack. 0 if it never does.
-    more
-        Whether it held as far as the grid has results, so that f* may be larger.
-    tried
-        The largest number of attackers that has results.
-
-    """
-
-    attackers: int
-    more: bool
-    tried: int
-
-
-def families(summary: Summary) -> dict[str, tuple[Condition, ...]]:
-    """Group the conditions along which the number of attackers grows.
-
-    Either the defense always assumes as many liars as there are, or a fixed number.
-    """
-    sizes = sorted({condition.clients for condition in summary.conditions})
-    groups: dict[str, tuple[Condition, ...]] = {}
-    for n in sizes:
-        own = tuple(item for item in summary.conditions if item.clients == n and item.attackers)
-        if all(item.attackers == item.byzantine for item in own):
-            groups[f"n = {n}, f assumed = attackers"] = own
-            continue
-        for f in sorted({item.byzantine for item in own}):
-            members = tuple(item for item in own if item.byzantine == f)
-            groups[f"n = {n}, f assumed = {f}"] = members
-    return {name: members for name, members in groups.items() if members}
-
-
-def breakdown(
-    summary: Summary,
-    family: Sequence[Condition],
-    defense: str,
-    splits: Sequence[str] = (),
-) -> Breakdown | None:
-    """Return f* over a family of conditions, or None without a run that has no attack."""
-    held, tried = 0, 0
-    for condition in family:
-        base = _unattacked(summary, condition, defense, splits)
-        worst = worst_case(summary, condition, defense, splits)
-        if not base or worst is None:
-            break
-        tried = condition.attackers
-        if worst[1].value.mean < fmean(base.values()) - WITHIN:
-            return Breakdown(held, more=False, tried=tried)
-        held = condition.attackers
-    return Breakdown(held, more=True, tried=tried) if tried else None
-
-
-def worst_by_attackers(
-    summary: Summary, family: Sequence[Condition], defense: str
-) -> list[tuple[int, Estimate]]:
-    """Return (attackers, worst case over attacks and splits), where all of it is known."""
-    found = [
-        (condition.attackers, worst_case(summary, condition, defense, ())) for condition in family
-    ]
-    return [(attackers, worst[1].value) for attackers, worst in found if worst is not None]
 
 
 def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) -> float | None:

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from quickthorn.simulations.comparison.questions import (
-    loss,
-    read,
-    seconds_per_round,
-    worst_case,
-)
+from quickthorn.simulations.comparison.backdoors import worst_backdoor
+from quickthorn.simulations.comparison.questions import loss, seconds_per_round, worst_case
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from quickthorn.simulations.comparison.backdoors import Backdoor
     from quickthorn.simulations.comparison.questions import Reading
     from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
 
 # Too few seeds for an interval: smaller differences are called a tie.
 SAME = 0.01
-# A backdoor is in where it succeeds by this much more often than on a model without it.
-OPEN = 0.05
-
-
-@dataclass(frozen=True)
-class Backdoor:
-    """The backdoor that succeeds most against a defense: how often, and how often without it."""
-
-    success: float
-    floor: float
-    attack: str
-
-    @property
-    def is_in(self) -> bool:
-        """Return whether it succeeds by more than 5 points above its floor."""
-        return self.success - self.floor > OPEN
 
 
 @dataclass(frozen=True)
@@ -60,7 +40,7 @@ class Standing:
     loss
         Accuracy lost without an attack, see ``loss``; None where the grid cannot say.
     seconds
-        Of admission, aggregation and scoring per round.
+        What it takes per round, see ``defense_seconds``.
 
     """
 
@@ -90,7 +70,7 @@ def rank(
         for defense in summary.defenses
         if (found := worst_case(summary, condition, defense, splits)) is not None
     }
-    backdoors = {name: _backdoor(summary, condition, name, splits) for name in worst}
+    backdoors = {name: worst_backdoor(summary, condition, name, splits) for name in worst}
     is_in = {name: found is not None and found.is_in for name, found in backdoors.items()}
     order = sorted(worst, key=lambda name: (is_in[name], -worst[name][1].value.mean))
     finals = {name: _finals(summary, condition, name, *worst[name]) for name in order}
@@ -109,22 +89,6 @@ def rank(
         )
         for name in order
     )
-
-
-def _backdoor(
-    summary: Summary, condition: Condition, defense: str, splits: Sequence[str]
-) -> Backdoor | None:
-    """Return the backdoor that gets farthest above its floor, which each split has of its own."""
-    found = []
-    for attack, split in product(summary.hostile, splits or summary.splits_of(condition)):
-        cell = (defense, attack)
-        success = read(summary, condition, cell, figure="attack_success", splits=(split,))
-        if success is None:
-            continue
-        floor = read(summary, condition, cell, figure="attack_success_floor", splits=(split,))
-        below = 0.0 if floor is None else floor.value.mean
-        found.append(Backdoor(success.value.mean, below, attack))
-    return max(found, key=lambda backdoor: backdoor.success - backdoor.floor, default=None)
 
 
 def _finals(

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from quickthorn.simulations.comparison.answers import answers
+from quickthorn.simulations.comparison.backdoors import OPEN
+from quickthorn.simulations.comparison.breakdown import WITHIN, families
 from quickthorn.simulations.comparison.charts import breakdown_chart
 from quickthorn.simulations.comparison.colors import scale_start
 from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix, views
-from quickthorn.simulations.comparison.questions import WITHIN, families
-from quickthorn.simulations.comparison.ranking import OPEN, SAME
+from quickthorn.simulations.comparison.ranking import SAME
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, summarize
 from quickthorn.simulations.comparison.tables import (
     defense_table,
@@ -119,6 +120,7 @@ def _header(results: Sequence[Result], summary: Summary) -> str:
     if counts["not run"]:
         left = counts["not run"]
         notices.append(f"{left} {_runs(left)} not done yet; the same command goes on with them.")
+    notices += _mixture(results)
     if seeds < FEWEST_SEEDS:
         notices.append(
             f"Fewer than {FEWEST_SEEDS} seeds: there are no confidence intervals, and a difference "
@@ -129,6 +131,18 @@ def _header(results: Sequence[Result], summary: Summary) -> str:
         + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
         + "</header>"
     )
+
+
+def _mixture(results: Sequence[Result]) -> list[str]:
+    """Return a notice for each package of which the runs had several versions."""
+    known = [item.outcome.versions for item in results if item.outcome is not None]
+    names = sorted({name for versions in known for name in versions})
+    found = {name: sorted({had[name] for had in known if name in had}) for name in names}
+    return [
+        f"The runs were made with {name} {escape(' and '.join(had))}: their bits may differ."
+        for name, had in found.items()
+        if len(had) > 1
+    ]
 
 
 def _runs(count: int) -> str:
@@ -212,7 +226,9 @@ def _defenses(summary: Summary) -> str:
     table = defense_table(summary)
     words = (
         f"f* is the largest number of attackers in the grid up to which the worst case stays "
-        f"within {100 * WITHIN:.0f} points of the same defense without an attack."
+        f"within {100 * WITHIN:.0f} points of the same defense without an attack and no backdoor "
+        "gets in; ≥ where the grid ends before the defense does. Where its runs failed at the next "
+        "number, for instance as it refuses such a cohort, that number stands beside."
     )
     inner = f'<div class="two"><div>{charts}</div><div>{table}</div></div>' if charts else table
     return (
@@ -246,7 +262,8 @@ def _meaning(summary: Summary) -> str:
         "expect; they are separate in the grid, and marked where they differ.",
         "Lost without attack": f"the accuracy of {reference} less that of the defense, neither "
         "with attackers.",
-        "Cost": "median over runs of admission, aggregation and scoring in a round.",
+        "Cost": "median over runs of admission, aggregation and scoring in a round, with the "
+        "server's own training where a defense asks for it.",
     }
     terms = "".join(f"<dt><b>{name}</b></dt><dd>{words}</dd>" for name, words in items.items())
     return (

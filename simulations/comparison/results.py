@@ -51,8 +51,8 @@ class Result:
     def row(self) -> dict[str, Any]:
         """Return the run as one row: its scenario, its figures, its status.
 
-        ``seconds_per_round`` and ``defense_seconds_per_round`` are of everything and of
-        admission, aggregation and scoring; ``false_alarms`` is as in ``false_alarms``.
+        ``seconds_per_round``, ``defense_seconds_per_round`` and ``false_alarms`` are as in
+        ``round_seconds``, ``defense_seconds`` and ``false_alarms``.
         """
         row: dict[str, Any] = {"run": self.run.id, "status": self.status, "split": self.run.split}
         row.update(self.run.scenario.to_table())
@@ -72,6 +72,7 @@ _FIGURES = {
     "detection_auc": pa.float64(),
     "false_alarms": pa.float64(),
     "unchanged_rounds": pa.int64(),
+    "unforged_rounds": pa.int64(),
     "seconds": pa.float64(),
     "seconds_per_round": pa.float64(),
     "defense_seconds_per_round": pa.float64(),
@@ -89,6 +90,7 @@ def _figures(record: SimulationRecord) -> dict[str, Any]:
         "detection_auc": record.detection_auc,
         "false_alarms": false_alarms(record),
         "unchanged_rounds": len(record.unchanged_rounds),
+        "unforged_rounds": len(record.unforged_rounds),
         "seconds": record.seconds["total"],
         "seconds_per_round": round_seconds(record),
         "defense_seconds_per_round": defense_seconds(record),
@@ -109,8 +111,11 @@ def round_seconds(record: SimulationRecord) -> float:
 
 
 def defense_seconds(record: SimulationRecord) -> float:
-    """Return what admission, aggregation and scoring take per round, in seconds."""
-    stages = ("admit", "aggregate", "score")
+    """Return the seconds per round of admission, aggregation, scoring and own training.
+
+    The last is the server's, where a defense asks for its own update.
+    """
+    stages = ("admit", "aggregate", "score", "root")
     return sum(record.seconds.get(stage, 0.0) for stage in stages) / record.scenario.rounds
 
 

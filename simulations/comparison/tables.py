@@ -5,15 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from quickthorn.simulations.comparison.breakdown import breakdown, families
 from quickthorn.simulations.comparison.colors import shade
 from quickthorn.simulations.comparison.plan import NO_ATTACK
-from quickthorn.simulations.comparison.questions import (
-    breakdown,
-    families,
-    loss,
-    seconds_per_round,
-    unattacked,
-)
+from quickthorn.simulations.comparison.questions import loss, seconds_per_round, unattacked
 from quickthorn.simulations.comparison.texts import (
     breakable,
     breakdown_text,

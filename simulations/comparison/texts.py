@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quickthorn.simulations.comparison.questions import Breakdown
+    from quickthorn.simulations.comparison.breakdown import Breakdown
     from quickthorn.simulations.comparison.summary import Condition, Estimate
 
 _MILLISECOND = 1e-3
@@ -66,7 +66,14 @@ def breakable(name: str) -> str:
 
 
 def breakdown_text(found: Breakdown | None) -> str:
-    """Return f*: ``2``, ``≥ 6`` where the grid ends before the defense does, or a dash."""
+    """Return f*: ``2``, ``≥ 6`` where the grid ends before the defense does, or a dash.
+
+    >>> from quickthorn.simulations.comparison.breakdown import Breakdown
+    >>> breakdown_text(Breakdown(2, more=False, failed=4))
+    '2, failed at 4'
+    """
     if found is None:
         return "–"
+    if found.failed is not None:
+        return f"{found.attackers}, failed at {found.failed}"
     return f"≥ {found.attackers}" if found.more else str(found.attackers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from quickthorn.simulations.comparison.folder import Outcome
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from quickthorn.simulations.comparison.folder import Folder
     from quickthorn.simulations.record import SimulationRecord
+
+# A run repeats to the bit with the same versions of these; its id does not name them.
+_DECIDING = ("numpy", "torch")
 
 
 def load_engine() -> Callable[[Scenario], SimulationRecord]:
@@ -33,7 +37,8 @@ def execute(run: str, scenario: Mapping[str, Any]) -> Outcome:
         record = simulate(Scenario.from_table(scenario))
     except Exception as error:  # noqa: BLE001 - any fault is the result of this run, and no other's
         return Outcome(run, "failed", _in_words(error))
-    return Outcome(run, "done", record=record.to_json())
+    versions = {name: version(name) for name in _DECIDING}
+    return Outcome(run, "done", record=record.to_json(), versions=versions)
 
 
 def do_run(folder: Folder, run: str, scenario: Mapping[str, Any], *, retry: bool) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -147,6 +148,8 @@ def whole(place: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[s
     found = compare(tables(), tmp_path_factory.mktemp("whole"), workers=2)
     assert found.count("done") == len(found.results) == 4
     assert len(set(digests(found).values())) == 4
+    made_with = {"numpy": version("numpy"), "torch": version("torch")}
+    assert [item.outcome and item.outcome.versions for item in found.results] == [made_with] * 4
     assert found.report.exists()
     return digests(found), (place / "built").stat().st_size
 

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quickthorn.simulations.comparison.questions import (
-    breakdown,
-    families,
-    loss,
-    read,
-    seconds_per_round,
-    unattacked,
-)
+from quickthorn.simulations.comparison.answers import answers
+from quickthorn.simulations.comparison.breakdown import breakdown, families
+from quickthorn.simulations.comparison.questions import loss, read, seconds_per_round, unattacked
 from quickthorn.simulations.comparison.ranking import rank
-from quickthorn.simulations.comparison.results import false_alarms
+from quickthorn.simulations.comparison.results import defense_seconds, false_alarms
 from quickthorn.simulations.comparison.summary import Condition, Summary, estimate, summarize
+from quickthorn.simulations.comparison.texts import breakdown_text
 from quickthorn.simulations.scenario import Scenario
 from tests.comparisons import record, results, trails
 
@@ -246,27 +242,74 @@ def test_without_a_clean_run_nothing_is_said_of_loss_and_breakdown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by_attackers", "attackers", "more"),
+    ("by_attackers", "words"),
     [
-        ({1: 0.88, 2: 0.86, 4: 0.5}, 2, False),
-        ({1: 0.84, 2: 0.9, 4: 0.9}, 0, False),  # breaks at once, whatever follows
-        ({1: 0.9, 2: 0.9, 4: 0.86}, 4, True),
-        ({1: 0.9, 2: None, 4: 0.9}, 1, True),  # nothing is known beyond
+        ({1: 0.88, 2: 0.86, 4: 0.5}, "2"),
+        ({1: 0.84, 2: 0.9, 4: 0.9}, "0"),  # breaks at once, whatever follows
+        ({1: 0.9, 2: 0.9, 4: 0.86}, "≥ 4"),
+        ({1: 0.9, 2: "refused", 4: 0.9}, "1, failed at 2"),
+        ({1: "refused", 2: 0.9, 4: 0.9}, "0, failed at 1"),
+        ({1: 0.9, 2: None, 4: 0.9}, "≥ 1"),  # not run yet: nothing is known beyond
+        ({1: None, 2: 0.9, 4: 0.9}, "–"),
     ],
 )
 def test_the_breakdown_point_is_the_last_that_holds(
-    by_attackers: dict[int, float | None], attackers: int, *, more: bool
+    by_attackers: dict[int, float | str | None], words: str
 ) -> None:
-    found = summary(
-        lambda s: by_attackers[s.attackers] if s.attackers else 0.9,
-        defenses=("median",),
-        attackers=[4, 1, 2],
-    )
+    def make(scenario: Scenario) -> SimulationRecord | str | None:
+        made = by_attackers[scenario.attackers] if scenario.attackers else 0.9
+        return record(scenario, made) if isinstance(made, float) else made
+
+    grid = {"defense": ["median"], "attack": ATTACKS, "attackers": [4, 1, 2], "seed": [0, 1]}
+    found = summarize(results(grid, make))
     (family,) = families(found).values()
     assert [item.attackers for item in family] == [1, 2, 4]
-    point = breakdown(found, family, "median")
-    assert point is not None
-    assert (point.attackers, point.more) == (attackers, more)
+    assert breakdown_text(breakdown(found, family, "median")) == words
+
+
+def test_a_defense_that_lets_a_backdoor_in_is_broken() -> None:
+    def make(scenario: Scenario) -> SimulationRecord:
+        success = 0.3 if scenario.attackers == 4 else 0.05
+        backdoor = success if scenario.attack == "gaussian" else None
+        return record(scenario, 0.9, backdoor, attack_success_floor=0.01)
+
+    grid = {"defense": ["median"], "attack": ATTACKS, "attackers": [1, 2, 4], "seed": [0]}
+    found = summarize(results(grid, make))
+    (family,) = families(found).values()
+    assert breakdown_text(breakdown(found, family, "median")) == "2"
+
+
+def test_a_defense_that_refuses_a_cohort_at_all_has_failed_there() -> None:
+    def make(scenario: Scenario) -> SimulationRecord | str:
+        return "TooFewClientsError: no" if scenario.byzantine == 4 else record(scenario, 0.9)
+
+    grid = {"defense": ["krum"], "attack": ATTACKS, "attackers": [2, 4], "seed": [0]}
+    found = summarize(results(grid, make))
+    (family,) = families(found).values()
+    assert breakdown_text(breakdown(found, family, "krum")) == "2, failed at 4"
+
+
+@pytest.mark.parametrize(
+    ("success", "words"),
+    [
+        ({}, "<b>mean</b>: nothing in this grid has a better worst case"),
+        (
+            {"mean": 0.5, "median": 0.0},
+            "<b>median</b>: nothing in this grid that lets no backdoor in has a better worst case",
+        ),
+        ({"mean": 0.5, "median": 0.5}, "<b>But every defense lets a backdoor in.</b>"),
+    ],
+)
+def test_the_answer_says_what_it_is_the_best_of(success: dict[str, float], words: str) -> None:
+    def make(scenario: Scenario) -> SimulationRecord:
+        final = 0.95 if scenario.defense == "mean" else 0.9
+        backdoor = success.get(scenario.defense) if scenario.attack == "gaussian" else None
+        return record(scenario, final, backdoor, attack_success_floor=0.01)
+
+    grid = {"defense": ["mean", "median"], "attack": ATTACKS, "attackers": [2], "seed": [0]}
+    page = answers(summarize(results(grid, make)))
+    assert words in page
+    assert ("every defense lets" in page) == (success == {"mean": 0.5, "median": 0.5})
 
 
 def test_what_is_assumed_makes_families() -> None:
@@ -282,6 +325,7 @@ def test_the_cost_is_the_median_over_runs_of_the_defenses_stages() -> None:
     found = summary(lambda s: 0.9, defenses=("median",))
     # 0.1 + 0.2 + 0.1 of 2.0 seconds, in 2 rounds.
     assert seconds_per_round(found, "median") == pytest.approx(0.2)
+    assert defense_seconds(record(Scenario(rounds=2), 0.9, seconds={"root": 3.0})) == 1.5
 
 
 def test_false_alarms_are_honest_clients_under_watch() -> None:

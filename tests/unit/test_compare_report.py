@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ import pytest
 from quickthorn.simulations.comparison.colors import shade
 from quickthorn.simulations.comparison.figures import write_figures
 from quickthorn.simulations.comparison.report import report
-from quickthorn.simulations.comparison.results import write_table
+from quickthorn.simulations.comparison.results import Result, write_table
 from quickthorn.simulations.comparison.summary import Estimate, summarize
 from quickthorn.simulations.comparison.texts import points
 from tests.comparisons import record, results
@@ -22,7 +23,6 @@ from tests.comparisons import record, results
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quickthorn.simulations.comparison.results import Result
     from quickthorn.simulations.record import SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
@@ -121,6 +121,25 @@ def test_failed_runs_are_listed_with_their_errors_and_left_out(page: str) -> Non
     assert "ValueError: &lt;b&gt;no&lt;/b&gt; such thing" in page
     assert "<b>no</b>" not in page
     assert "2 failed, 1 not run" in text
+
+
+def test_a_folder_that_mixes_versions_says_so(found: tuple[Result, ...], page: str) -> None:
+    def made_with(versions: tuple[str, ...]) -> str:
+        outcomes = [
+            None
+            if item.outcome is None
+            else dataclasses.replace(
+                item.outcome, versions={"torch": versions[number % len(versions)]}
+            )
+            for number, item in enumerate(found)
+        ]
+        return text_of(
+            report([Result(a.run, outcome) for a, outcome in zip(found, outcomes, strict=True)])
+        )
+
+    assert "The runs were made with torch 2.12.1 and 2.13.0" in made_with(("2.12.1", "2.13.0"))
+    for text in (made_with(("2.13.0",)), text_of(page)):
+        assert "The runs were made with" not in text
 
 
 def test_every_cell_opens_its_own_curves(page: str) -> None:
