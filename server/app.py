@@ -54,7 +54,7 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
         quorum=server.quorum or None,
         min_available_clients=server.min_available_clients or None,
         patience=server.patience,
-        organizations={client: name for name, client in settings.organizations.items()},
+        organizations=settings.names,
         seed=server.seed,
         spill_bytes=server.spill_bytes,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from quickthorn.server.entries import Participant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from flwr.serverapp import Grid
 
@@ -40,32 +40,86 @@ def connected(grid: Grid, names: Mapping[str, str]) -> list[Participant]:
     return sorted(found, key=lambda participant: participant.id)
 
 
-def wait_for(
+def voices(people: Iterable[Participant], excluded: Collection[str] = frozenset()) -> int:
+    """Return how many votes ``people`` have: one per organization, none for the excluded.
+
+    >>> voices([Participant("a", "North", 0), Participant("b", "North", 1)])
+    1
+    """
+    return len({who.name for who in people if who.id not in excluded})
+
+
+def wait_for(  # noqa: PLR0913 - a clock of one's own takes two
     look: Callable[[], Sequence[Participant]],
     *,
     least: int,
     patience: float,
+    excluded: Collection[str] = frozenset(),
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Sequence[Participant]:
-    """Look until ``least`` clients are connected or ``patience`` seconds are over."""
+    """Look until ``least`` votes are connected or ``patience`` seconds are over."""
     deadline = clock() + patience
-    while len(present := look()) < least and clock() < deadline:
+    while voices(present := look(), excluded) < least and clock() < deadline:
         sleep(_LOOK_SECONDS)
     return present
 
 
-def sample(
-    present: Sequence[Participant], *, fraction: float, least: int, seed: Sequence[int]
+def sample(  # noqa: PLR0913 - who is asked depends on all of these
+    present: Sequence[Participant],
+    *,
+    fraction: float,
+    least: int,
+    seed: Sequence[int],
+    excluded: Collection[str] = frozenset(),
+    banned: Collection[str] = frozenset(),
 ) -> list[Participant]:
-    """Draw ⌈fraction · n⌉ of the n present clients, and at least ``least`` where there are.
+    """Draw the clients of a round: from those who vote, and beside them from those who do not.
 
     The draw depends on ``seed`` and the ids alone, not on the order of arrival.
 
+    Parameters
+    ----------
+    present
+        The connected clients, in the order of their ids.
+    fraction
+        Of the n clients who vote, ⌈fraction · n⌉ are drawn; so are as many of the excluded.
+    least
+        Where these have fewer votes, clients of other organizations are drawn as well.
+    excluded
+        Clients in quarantine, who train in shadow: they take nobody's place.
+    banned
+        Clients who are not asked, excluded or not.
+
+    Returns
+    -------
+    list[Participant]
+        In the order of ``present``.
+
+    Example
+    -------
     >>> people = [Participant(c, c, 0) for c in "abcd"]
     >>> [who.id for who in sample(people, fraction=0.5, least=0, seed=[7, 1])]
-    ['c', 'd']
+    ['a', 'c']
+    >>> [who.id for who in sample(people, fraction=0.5, least=0, seed=[7, 1], excluded={"a"})]
+    ['a', 'b', 'd']
+
     """
-    size = min(len(present), max(math.ceil(fraction * len(present) - _ROUNDING), least))
-    chosen = np.random.default_rng(seed).choice(len(present), size, replace=False)
-    return [present[index] for index in sorted(chosen)]
+    rng = np.random.default_rng(seed)
+    asked = [who for who in present if who.id not in banned]
+    voting = _shuffled([who for who in asked if who.id not in excluded], rng)
+    shadow = _shuffled([who for who in asked if who.id in excluded], rng)
+    size = _share(fraction, len(voting))
+    chosen, others = voting[:size], {who.name: who for who in voting[size:]}
+    for who in chosen:
+        others.pop(who.name, None)
+    chosen += list(others.values())[: max(0, least - voices(chosen))]
+    return sorted(chosen + shadow[: _share(fraction, len(shadow))], key=lambda who: who.id)
+
+
+def _shuffled(people: Sequence[Participant], rng: np.random.Generator) -> list[Participant]:
+    return [people[index] for index in rng.permutation(len(people))]
+
+
+def _share(fraction: float, count: int) -> int:
+    return math.ceil(fraction * count - _ROUNDING)

@@ -103,26 +103,52 @@ class FederationSettings:
     server, client
         The two sides.
     organizations
-        Name of an organization to its client id, ``key:…`` or ``node:…``.
+        Name of an organization to its client id, ``key:…`` or ``node:…``, or to those of its
+        nodes.
 
     """
 
     server: ServerSettings
     client: ClientSettings = field(default_factory=ClientSettings)
-    organizations: dict[str, str] = field(default_factory=dict)
+    organizations: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse ids that no client can have, and one id under two names."""
-        for name, client in self.organizations.items():
+        """Refuse ids that no client can have, and one id that stands there twice."""
+        named = self._named
+        for name, client in named:
             if not _CLIENT_ID.fullmatch(client):
                 msg = (
                     f"{name} in [organizations] must be 'key:' and 16 hexadecimal digits, or "
-                    f"'node:' and a number, as the record shows it; got {client!r}."
+                    f"'node:' and a number, as the record shows it, or a list of these; "
+                    f"got {client!r}."
                 )
                 raise ConfigurationError(msg)
-        if len(set(self.organizations.values())) < len(self.organizations):
-            msg = "two names in [organizations] have the same client id; keep one of them."
-            raise ConfigurationError(msg)
+        if len(self.names) < len(named):
+            clients = [client for _, client in named]
+            client = next(client for client in clients if clients.count(client) > 1)
+            holders = " and ".join(name for name, known in named if known == client)
+            msg = f"client id {client!r} stands twice in [organizations], under {holders}; "
+            raise ConfigurationError(f"{msg}keep one of them.")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return client id to the name of its organization, as ``RobustStrategy`` takes it.
+
+        >>> table = {"server": {"defense": "median", "byzantine": 1, "model": "a:b"}}
+        >>> nodes = {"organizations": {"North": ["node:1", "node:2"], "South": "node:3"}}
+        >>> FederationSettings.from_table(table | nodes).names
+        {'node:1': 'North', 'node:2': 'North', 'node:3': 'South'}
+        """
+        return {client: name for name, client in self._named}
+
+    @property
+    def _named(self) -> list[tuple[str, str]]:
+        """Return all pairs of a name and a client id."""
+        return [
+            (name, client)
+            for name, clients in self.organizations.items()
+            for client in ([clients] if isinstance(clients, str) else clients or [""])
+        ]
 
     @classmethod
     def from_toml(cls, path: str | Path) -> FederationSettings:

@@ -72,14 +72,15 @@ class RobustStrategy(Strategy):
     fraction_train, fraction_evaluate
         Share of the connected clients asked in each phase, from 0 to 1.
     quorum
-        The fewest valid updates with which the model may move; at least, and by default,
+        The fewest votes, of valid updates, with which the model may move; at least, and by default,
         what the defense needs for its f.
     min_available_clients
         Clients to wait for before the first round; ``quorum`` by default.
     patience
         Seconds to wait for clients to connect, each round; never beyond the round's timeout.
     organizations
-        Client id (``key:…`` or ``node:…``) to the name under which the record shows it.
+        Client id (``key:…`` or ``node:…``) to the name under which the record shows it. The
+        clients of one organization have one vote.
     optimizer
         How the model moves by the aggregate: ``"sgd"`` (by itself), ``"adam(learning_rate=0.1)"``
         and the others of ``quickthorn rules``.
@@ -293,6 +294,7 @@ class RobustStrategy(Strategy):
     def _begin(self) -> None:
         """Forget an earlier run of this object; nothing is written yet."""
         self.state: State | None = None
+        self._names: dict[str, str] = {}
         self.run_dir = fresh_folder() if self._given_dir is None else Path(self._given_dir)
         self._recorder = Recorder(
             self.run_dir,
@@ -342,6 +344,7 @@ class RobustStrategy(Strategy):
             least=self.quorum if phase == _TRAIN else 1,
             seed=(self.seed, number, phase),
         )
+        self._names |= {who.id: who.name for who in chosen}
         self._recorder.store.add_clients(chosen)
         content = RecordDict(
             {
@@ -420,6 +423,7 @@ class RobustStrategy(Strategy):
             optimizer=self.optimizer,
             trusted=trusted,
             layout=layout,
+            organizations=self._names,
             fault=fault,
             state=self.state,
             rng=np.random.default_rng((self.seed, number)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from quickthorn.server.cohort import connected, sample, wait_for
+from quickthorn.server.cohort import connected, sample, voices, wait_for
 from quickthorn.server.entries import Participant
 
 if TYPE_CHECKING:
@@ -91,3 +91,45 @@ def test_the_draw_repeats_and_differs_between_rounds_and_phases() -> None:
 
 def test_nobody_can_be_drawn_from_nobody() -> None:
     assert sample([], fraction=1.0, least=5, seed=(0, 1, 0)) == []
+
+
+NODES = [Participant(name, "Sybil" if name < "f" else name, 0) for name in "abcdefghij"]
+
+
+def drawn(people: list[Participant], seed: int, **options: Any) -> set[str]:  # noqa: ANN401 - of sample
+    settings = {"fraction": 1.0, "least": 0, **options}
+    return {who.id for who in sample(people, seed=(seed,), **settings)}
+
+
+def test_it_waits_for_votes_and_not_for_nodes() -> None:
+    looks = iter([NODES[:5], NODES[:6], NODES[:7]])
+
+    found = wait_for(lambda: next(looks), least=2, patience=9, excluded={"f"}, sleep=lambda _: None)
+
+    assert voices(found) == 3
+    assert voices(found, {"f"}) == 2
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 1.0])
+def test_nobody_banned_is_ever_asked(fraction: float) -> None:
+    for seed in range(20):
+        ids = drawn(PEOPLE, seed, fraction=fraction, least=9, excluded="ab", banned="bc")
+        assert not ids & {"b", "c"}
+
+
+def test_those_in_quarantine_are_asked_beside_the_others_and_not_instead() -> None:
+    healthy = [who for who in PEOPLE if who.id > "c"]
+    for seed in range(20):
+        ids = drawn(PEOPLE, seed, fraction=0.4, excluded="abc")
+        assert ids - set("abc") == drawn(healthy, seed, fraction=0.4)
+        assert (len(ids - set("abc")), len(ids & set("abc"))) == (3, 2)
+    assert drawn(PEOPLE, 0, excluded="abc") == set("abcdefghij")
+
+
+def test_enough_organizations_are_drawn_where_there_are() -> None:
+    """Five nodes of one make no quorum, however often the lot falls on them."""
+    for seed in range(20):
+        ids = drawn(NODES, seed, fraction=0.2, least=4, excluded="f")
+        assert voices([who for who in NODES if who.id in ids], "f") == 4
+        assert "f" in ids
+        assert drawn(NODES, seed, fraction=0.1, least=99) >= set("fghij")

@@ -25,12 +25,17 @@ def test_a_whole_file(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         f'[server]\n{SERVER}rounds = 5\nround_timeout = 30\n[client]\ndataset = "digits"\n'
-        '[organizations]\nNorth = "key:0123456789abcdef"\n',
+        '[organizations]\nNorth = "key:0123456789abcdef"\n'
+        'South = ["key:00112233aabbccdd", "node:7"]\n',
     )
 
     assert (found.server.rounds, found.server.round_timeout) == (5, 30.0)
     assert found.client.dataset == "digits"
-    assert found.organizations == {"North": "key:0123456789abcdef"}
+    assert found.names == {
+        "key:0123456789abcdef": "North",
+        "key:00112233aabbccdd": "South",
+        "node:7": "South",
+    }
 
 
 def test_what_may_be_left_out_has_a_default(tmp_path: Path) -> None:
@@ -93,7 +98,6 @@ def test_the_server_table_is_required(tmp_path: Path) -> None:
         ("seed = -1", r"seed in \[server\] must be an integer, 0 or more; got -1"),
         ("spill_bytes = -1", r"spill_bytes in \[server\] must be an integer, 0 or more; got -1"),
         ("quorum = -1", r"quorum in \[server\] must be an integer, 0 or more; got -1"),
-        ("[organizations]\nNorth = 3", "North in organizations in the federation must be a text"),
     ],
 )
 def test_a_value_out_of_range_is_refused(tmp_path: Path, line: str, words: str) -> None:
@@ -132,7 +136,16 @@ def test_a_defense_may_be_written_as_tables(tmp_path: Path) -> None:
     ("table", "words"),
     [
         ('North = "kee:1"', "North in .organizations. must be 'key:' and 16 hexadecimal digits"),
-        ('North = "node:1"\nSouth = "node:1"', "two names in .organizations. have the same"),
+        (
+            'North = ["node:1", "1"]',
+            "North in .organizations. must be .* or a list of these; got '1'",
+        ),
+        ('North = "node:1"\nSouth = "node:1"', "'node:1' stands twice .* under North and South"),
+        ('A = ["node:1", "node:2"]\nB = ["node:2"]', "'node:2' stands twice .* under A and B"),
+        ("North = []", "North in .organizations. must be .*; got ''"),
+        ('A = ["node:1", "node:1"]', "'node:1' stands twice .* under A and A"),
+        ("North = 3", "North in organizations in the federation must be a text or a list; got 3"),
+        ("North = [3]", "North in organizations in the federation must be a text or a list"),
     ],
 )
 def test_organizations_that_cannot_be_are_refused(table: str, words: str, tmp_path: Path) -> None:
