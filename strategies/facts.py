@@ -11,13 +11,22 @@ import numpy as np
 from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.kernels.angles import cosine_matrix, cosines_of
 from quickthorn.strategies.kernels.pairwise import distances_of, gram, typical_exponent
-from quickthorn.strategies.kernels.rows import MODERATE, row_norms
+from quickthorn.strategies.kernels.rows import LARGEST, MODERATE, row_norms
+from quickthorn.strategies.kernels.surveys import survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.kernels.rows import Rows
-    from quickthorn.strategies.updates import Array
+    from quickthorn.strategies.kernels.surveys import Survey
+    from quickthorn.strategies.updates import Array, ModelLayout
+
+# Powers of two beyond these leave float64, or would lift denormals out of it.
+_LARGEST_EXPONENT = 1000
+
+
+# Beyond a thousand times the median, up or down, the figure says nothing more.
+_LARGEST_RATIO = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +37,8 @@ class Facts:
     ----------
     values
         (n, d) finite updates, as any ``Rows``.
+    layout
+        Which columns are which tensor of the model; without it they are all of one.
 
     Example
     -------
@@ -38,6 +49,7 @@ class Facts:
     """
 
     values: Rows
+    layout: ModelLayout | None = None
 
     @cached_property
     def lengths(self) -> NDArray[np.float64]:
@@ -48,6 +60,37 @@ class Facts:
     def center(self) -> Array:
         """Return the (d,) coordinate-wise median."""
         return median(self.values).vector
+
+    @cached_property
+    def center_length(self) -> float:
+        """Return the Euclidean norm of the center."""
+        return float(row_norms(self.center[None, :])[0])
+
+    @cached_property
+    def exponents(self) -> NDArray[np.int64]:
+        """Return (n,) powers of two in whose units no square overflows; 0 for float32."""
+        if self.values.dtype.itemsize == np.float32().itemsize:
+            return np.zeros(len(self.values), np.int64)
+        larger = np.maximum(self.lengths, self.center_length)
+        exponents: NDArray[np.int64] = np.frexp(larger)[1].astype(np.int64)
+        return np.clip(exponents, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Return what one pass over the rows finds, in units of 2^exponents."""
+        tensors = [slice(0, self.values.shape[1])]
+        if self.layout is not None:
+            tensors = [slice(w.offset, w.offset + w.size) for w in self.layout.weights]
+        return survey(self.values, self.center, self.exponents, tensors)
+
+    @cached_property
+    def sketches(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the (n,) lengths and the (n, 256) directions of the sketches; 0 for zeros."""
+        sketches = self.survey.sketches
+        lengths = np.sqrt((sketches**2).sum(axis=1))
+        directions = sketches / np.where(lengths > 0, lengths, 1.0)[:, None]
+        with np.errstate(over="ignore"):
+            return np.minimum(np.ldexp(lengths, self.exponents), LARGEST), directions
 
     @cached_property
     def exponent(self) -> int:
@@ -76,3 +119,25 @@ class Facts:
         if not (usual | (self.lengths == 0.0)).all():
             return cosine_matrix(self.values)
         return cosines_of(self.products)
+
+
+def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) sizes in medians, at most 1000; where the median is 0, the others are 1000.
+
+    >>> ratios_to_median(np.array([1.0, 2.0, 4.0])), ratios_to_median(np.array([0.0, 0.0, 3.0]))
+    (array([0.5, 1. , 2. ]), array([   1.,    1., 1000.]))
+    """
+    typical = float(np.median(sizes))
+    if typical == 0:
+        return np.where(sizes > 0, _LARGEST_RATIO, 1.0)
+    return np.minimum(sizes / typical, _LARGEST_RATIO)
+
+
+def log_ratios(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the natural logarithms of ratios, those below 1/1000 as of 1/1000.
+
+    >>> log_ratios(np.array([0.0, 1e-3, 1.0])).round(1)
+    array([-6.9, -6.9,  0. ])
+    """
+    logarithms: NDArray[np.float64] = np.log(np.maximum(ratios, 1.0 / _LARGEST_RATIO))
+    return logarithms

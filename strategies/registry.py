@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Kind = Literal["aggregator", "preaggregator", "scorer", "optimizer"]
 
 # Keyword arguments that the library supplies; every other keyword is the user's parameter.
-# ``held`` and ``influence`` are for scorers, ``rng``, ``trusted`` and ``weights`` for the others.
+# ``held``, ``influence`` and ``past`` are for scorers, ``rng``, ``state``, ``trusted`` and
+# ``weights`` for the others.
 SUPPLIED = frozenset(
     {
         "byzantine",
@@ -29,6 +30,7 @@ SUPPLIED = frozenset(
         "held",
         "influence",
         "layout",
+        "past",
         "rng",
         "state",
         "trusted",
@@ -60,7 +62,17 @@ AGGREGATORS = (
     "weighted_mean",
 )
 PREAGGREGATORS = ("arc", "bucketing", "clip", "nnm")
-SCORERS = ("cosine", "krum_distance", "norm", "signs", "similarity", "spectral")
+SCORERS = (
+    "consistency",
+    "cosine",
+    "drift",
+    "growth",
+    "krum_distance",
+    "norm",
+    "signs",
+    "similarity",
+    "spectral",
+)
 # The others also mark honest organizations with unusual data; ask for them by name.
 DEFAULT_SCORERS = ("cosine", "krum_distance", "norm")
 OPTIMIZERS = ("adam", "momentum", "sgd", "yogi")

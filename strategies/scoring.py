@@ -9,6 +9,7 @@ import numpy as np
 
 from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels.mapped import by_blocks
+from quickthorn.strategies.past import Past
 from quickthorn.strategies.registry import DEFAULT_SCORERS, find
 from quickthorn.strategies.supply import check_layout
 from quickthorn.strategies.updates import Score
@@ -49,9 +50,6 @@ _MAD_TO_SIGMA = 1.4826
 
 _SUBJECT = "update "
 
-# Beyond a thousand times the median the figure says nothing more.
-LARGEST_RATIO = 1000.0
-
 
 @dataclass(frozen=True, eq=False)
 class Signal:
@@ -83,18 +81,6 @@ class Signal:
     resolution: float
     words: str
     known: NDArray[np.bool_] | None = None
-
-
-def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n,) sizes in medians, at most 1000; where the median is 0, the others are 1000.
-
-    >>> ratios_to_median(np.array([1.0, 2.0, 4.0])), ratios_to_median(np.array([0.0, 0.0, 3.0]))
-    (array([0.5, 1. , 2. ]), array([   1.,    1., 1000.]))
-    """
-    typical = float(np.median(sizes))
-    if typical == 0:
-        return np.where(sizes > 0, LARGEST_RATIO, 1.0)
-    return np.minimum(sizes / typical, LARGEST_RATIO)
 
 
 def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under its own name
@@ -130,13 +116,13 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     -------
     tuple[tuple[Score, ...], State | None]
         The scores, by signal, then by client: of those about whom the signal says something;
-        ``z`` is (position − median) / (1.4826 · MAD). And the state for the next round, None as
-        long as no signal keeps one.
+        ``z`` is (position − median) / (1.4826 · MAD). And the state for the next round, as it
+        came where no signal asks for the past.
 
     Raises
     ------
     UpdateError
-        If the layout is of another d.
+        If the layout is of another d, or the state of something else.
 
     Example
     -------
@@ -148,27 +134,27 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     'update points away from the others (cosine -0.71, the others 0.89 to 0.95)'
 
     """
+    check_layout(layout, matrix.values.shape[1], who="scoring")
+    facts, past = Facts(by_blocks(matrix.values), layout), Past.of(state)
     supply = {
         "byzantine": byzantine,
         "clients": matrix.clients,
-        "layout": check_layout(layout, matrix.values.shape[1], who="scoring"),
+        "layout": layout,
         "influence": influence,
         "held": held,
+        "past": past,
     }
-    facts, kept = Facts(by_blocks(matrix.values)), dict(state or {})
+    specs = [find("scorer", name) for name in scorers]
     scores: list[Score] = []
-    for name in scorers:
-        spec = find("scorer", name)
-        if len(matrix.clients) < spec.min_clients(byzantine):
-            continue
-        given = supply | {"state": kept.get(name)}
-        # Lengths near the end of float64 overflow on the way; what comes out is made finite.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            signal = spec.apply(facts, **{key: given[key] for key in spec.supplied})
-            if "state" in spec.supplied:
-                signal, kept[name] = signal
-            scores.extend(_judge(name, *_of_known(signal, matrix.clients)))
-    return tuple(scores), kept or None
+    # Lengths near the end of float64 overflow on the way; what comes out is made finite.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for spec in specs:
+            if len(matrix.clients) >= spec.min_clients(byzantine):
+                signal = spec.apply(facts, **{key: supply[key] for key in spec.supplied})
+                scores.extend(_judge(spec.name, *_of_known(signal, matrix.clients)))
+        if any("past" in spec.supplied for spec in specs):
+            state = past.after(facts, matrix.clients).state()
+    return tuple(scores), state
 
 
 def suspicion(scores: Iterable[Score]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from quickthorn.strategies.kernels.blocks import column_blocks
 from quickthorn.strategies.kernels.device import with_tensor_form
 from quickthorn.strategies.kernels.order import MANY_ROWS, SMALL, mend
 from quickthorn.strategies.kernels.rows import sum_rows
-from quickthorn.strategies.kernels.threads import each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,24 +61,6 @@ def _vote_block(block: Array, threshold: int) -> NDArray[np.float64]:
     if huge.any():
         means[huge] = sum_rows(part[:, huge] / len(part))
     return np.where(votes >= threshold, means, -means)
-
-
-def sign_counts(values: Rows) -> NDArray[np.int64]:
-    """Return how many elements of each row are positive, zero and negative, (n, 3).
-
-    >>> sign_counts(np.array([[1.0, -0.0, 2.0], [-1.0, -2.0, 3.0]]))
-    array([[2, 1, 0],
-           [1, 0, 2]])
-    """
-    n, d = values.shape
-
-    def work(block: slice) -> NDArray[np.int64]:
-        positive, negative = count_signs(values, block)
-        zero = block.stop - block.start - positive - negative
-        return np.stack([positive, zero, negative], axis=1)
-
-    counts: NDArray[np.int64] = np.add.reduce(each(work, list(column_blocks(n, d))))
-    return counts
 
 
 def sign_shares(values: Rows, share: float, rng: np.random.Generator) -> NDArray[np.float64]:

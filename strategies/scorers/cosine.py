@@ -6,15 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.kernels.blocks import column_blocks
-from quickthorn.strategies.kernels.rows import row_norms, sum_rows
-from quickthorn.strategies.kernels.threads import each
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from quickthorn.strategies.facts import Facts
 
 
@@ -47,18 +42,12 @@ def cosine(facts: Facts) -> Signal:
     Cao et al., "FLTrust", NDSS 2021, section IV (there against a server's own update).
 
     """
-    values, center, lengths = facts.values, facts.center, facts.lengths
-    center_length = float(row_norms(center[None, :])[0])
-    # Both sides are divided first: the product of two lengths of 1e200 would overflow.
-    scales = np.where(lengths > 0, lengths, 1.0)[:, None]
-
-    def work(block: slice) -> NDArray[np.float64]:
-        unit = center[block].astype(np.float64) / (center_length or 1.0)
-        part: NDArray[np.float64] = np.add.reduce(values[:, block] / scales * unit, axis=1)
-        return part
-
-    products = sum_rows(np.array(each(work, list(column_blocks(*values.shape)))))
-    cosines = np.clip(products, -1.0, 1.0)
+    scales = np.ldexp(1.0, -facts.exponents)
+    lengths, length = facts.lengths * scales, facts.center_length * scales
+    # One after the other: their product could overflow.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = facts.survey.products / lengths / length
+    cosines = np.clip(np.nan_to_num(cosines), -1.0, 1.0)
     return Signal(
         values=cosines,
         position=-cosines,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.aggregators.krum import scores_of
+from quickthorn.strategies.facts import log_ratios, ratios_to_median
 from quickthorn.strategies.registry import Spec
-from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
+from quickthorn.strategies.scoring import Signal
 
 if TYPE_CHECKING:
     from quickthorn.strategies.facts import Facts
@@ -49,7 +50,7 @@ def krum_distance(facts: Facts, *, byzantine: int) -> Signal:
     ratios = ratios_to_median(distances)
     return Signal(
         values=ratios,
-        position=np.log(np.maximum(ratios, 1 / LARGEST_RATIO)),
+        position=log_ratios(ratios),
         two_sided=False,
         resolution=0.2,  # nobody stands out by a distance of up to twice the median
         words=(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from quickthorn.strategies.facts import log_ratios, ratios_to_median
 from quickthorn.strategies.registry import Spec
-from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
+from quickthorn.strategies.scoring import Signal
 
 if TYPE_CHECKING:
     from quickthorn.strategies.facts import Facts
@@ -44,7 +43,7 @@ def norm(facts: Facts) -> Signal:
     ratios = ratios_to_median(facts.lengths)
     return Signal(
         values=ratios,
-        position=np.log(np.maximum(ratios, 1 / LARGEST_RATIO)),
+        position=log_ratios(ratios),
         two_sided=True,
         resolution=0.2,  # nobody stands out by a length of half to twice the median
         words="is {value:.3g} times as long as the median (the others {low:.2f} to {high:.2f})",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.kernels.signs import sign_counts
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
 
@@ -46,7 +45,8 @@ def signs(facts: Facts) -> Signal:
 
     """
     d = facts.values.shape[1]
-    shares = sign_counts(facts.values) / d
+    positive, negative = facts.survey.signs.T / d
+    shares = np.stack([positive, 1.0 - positive - negative, negative], axis=1)
     unlike = np.abs(shares - np.median(shares, axis=0)).sum(axis=1) / 2.0
     return Signal(
         values=unlike,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.strategies.facts import log_ratios, ratios_to_median
 from quickthorn.strategies.registry import Spec
-from quickthorn.strategies.scoring import LARGEST_RATIO, Signal, ratios_to_median
+from quickthorn.strategies.scoring import Signal
 
 if TYPE_CHECKING:
     from quickthorn.strategies.facts import Facts
@@ -58,7 +59,7 @@ def similarity(facts: Facts) -> Signal:
     ratios = ratios_to_median(apart)
     return Signal(
         values=largest,
-        position=-np.log(np.maximum(ratios, 1 / LARGEST_RATIO)),
+        position=-log_ratios(ratios),
         two_sided=False,
         resolution=0.6,  # nobody stands out by an eighth of the median of 1 − cosine
         words=(

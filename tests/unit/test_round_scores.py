@@ -11,6 +11,7 @@ import pytest
 from quickthorn.strategies import Spec, UpdateMatrix, build, scoring
 from quickthorn.strategies.errors import UpdateError
 from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.registry import find
 from quickthorn.strategies.round import RoundOutcome, run_round
 from quickthorn.strategies.scoring import Signal, score_updates
 from quickthorn.strategies.updates import ModelLayout
@@ -33,14 +34,6 @@ def share(facts: Facts, *, influence: Mapping[str, float] | None, clients: Seque
     return Signal(shares, -shares, False, 0.01, "got {value:.2f}", known=np.isfinite(shares))
 
 
-def streak(facts: Facts, *, state: Mapping[str, Any] | None) -> tuple[Signal, dict[str, Any]]:
-    """Count the rounds, the last lengths in mind."""
-    rounds = 1 if state is None else state["rounds"] + 1
-    before = facts.lengths if state is None else state["lengths"]
-    signal = Signal(before * rounds, before, False, 0.01, "")
-    return signal, {"rounds": rounds, "lengths": facts.lengths}
-
-
 def held_out(facts: Facts, *, layout: ModelLayout, held: Sequence[float]) -> Signal:
     """Pass on what the server measured, in units of the number of tensors."""
     values = np.array(held) * len(layout.tensors)
@@ -56,13 +49,13 @@ SPECS = {
         complexity="",
         reference="",
     )
-    for function in (share, streak, held_out)
+    for function in (share, held_out)
 }
 
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "find", lambda kind, name: SPECS[name])
+    monkeypatch.setattr(scoring, "find", lambda kind, name: SPECS.get(name) or find(kind, name))
 
 
 def play(*scorers: str, defense: str = "mean", **options: Any) -> RoundOutcome:  # noqa: ANN401 - a round's
@@ -110,12 +103,12 @@ def test_updates_are_scored_after_they_were_aggregated() -> None:
 
 
 def test_what_signals_keep_goes_from_round_to_round_beside_the_state_of_the_rules() -> None:
-    outcome = play("streak", optimizer=build_optimizer("momentum"))
+    outcome = play("growth", optimizer=build_optimizer("momentum"))
     for options in ({}, {"fault": "no root"}, {"quorum": 9}, {}):
         assert outcome.state is not None
         stored = through_json_and_npz(outcome.state)
         outcome, again = (
-            play("streak", state=kept, optimizer=build_optimizer("momentum"), **options)
+            play("growth", state=kept, optimizer=build_optimizer("momentum"), **options)
             for kept in (outcome.state, stored)
         )
         assert again.scores == outcome.scores
@@ -123,7 +116,7 @@ def test_what_signals_keep_goes_from_round_to_round_beside_the_state_of_the_rule
 
     assert outcome.state is not None
     assert set(outcome.state) == {"scorers", "optimizer:momentum"}
-    assert outcome.state["scorers"]["streak"]["rounds"] == 5
+    assert outcome.state["scorers"]["rounds"] == 5
     silent = run_round(
         build("mean", byzantine=0),
         None,
