@@ -75,7 +75,7 @@ class RobustStrategy(Strategy):
         The fewest votes, of valid updates, with which the model may move; at least, and by default,
         what the defense needs for its f.
     min_available_clients
-        Clients to wait for before the first round; ``quorum`` by default.
+        Votes to wait for before the first round; ``quorum`` by default.
     patience
         Seconds to wait for clients to connect, each round; never beyond the round's timeout.
     organizations
