@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from quickthorn.strategies import UpdateMatrix, build
+from quickthorn.strategies import round as round_module
 from quickthorn.strategies.round import RoundOutcome, run_round
 
 WEIGHTS = np.array([1.0, -1.0], np.float32)
@@ -136,6 +137,20 @@ def test_the_excluded_are_scored_and_not_aggregated() -> None:
     assert shadow.influence == {**(without.influence or {}), "b0": 0.0, "x": 0.0}
     assert {score.client for score in shadow.scores} == {*NINE, *hostile}
     assert max(shadow.scores, key=lambda score: score.z).client in hostile
+
+
+def test_signals_see_the_influence_of_those_alone_who_could_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def spy(*_: object, **given: object) -> tuple[tuple[()], None]:
+        seen.update(given)
+        return (), None
+
+    monkeypatch.setattr(round_module, "score_updates", spy)
+    play(NINE, defense="krum", excluded={"h3"})
+    assert seen["influence"].keys() == NINE.keys() - {"h3"}
 
 
 @pytest.mark.parametrize(
