@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
-from typing import TYPE_CHECKING
+from math import log10
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from quickthorn.strategies.calibration import chance, floor_of, fused, least
+from quickthorn.strategies.scoring import STANDS_OUT, SUBJECT, spread
+from quickthorn.strategies.techniques import techniques_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,37 +35,66 @@ HOSTILE = frozenset(
         "truncated",
     }
 )
+REFUSAL = "refusal"
 
-# What one hostile refusal is worth: it happens to one honest client and round in a thousand.
-_REFUSAL = 1e-3
-_LARGEST_Z = 6.0
-_MAD_TO_SIGMA = 1.4826
+# What one hostile refusal is worth: as rare in an honest client, we say, as 3 in 200. One leads
+# to watch, two in few rounds to quarantine.
+_REFUSED = 0.015
+# One round counts no more than this many z, so that the worst day does not outweigh all others.
+_LARGEST_Z = 12.0
+# Before there are rounds to tell, a client's z varies by 1 from round to round; this belief
+# weighs as much as so many rounds.
+_BELIEF = 4.0
+# A signal is named in the reason where its chance is below this.
+_MENTION = 0.02
+_MENTIONED = 3
+_RECENT = 5
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One signal about one client: a mean over its rounds that forgets.
+    """One signal about one client: means over its own rounds, which forget.
 
     Attributes
     ----------
-    mean
-        Of the signed z, capped.
     weight
         How many rounds it is worth.
+    mean, square
+        Of the signed z of each round, at most 12, and of its square.
+    value
+        The mean of the signal in its own unit, for people.
+    recent
+        The last five rounds, the newest last: ``!`` where it stood out, ``.`` where not.
+    reason
+        What was said when it last stood out.
 
     """
 
-    mean: float = 0.0
     weight: float = 0.0
+    mean: float = 0.0
+    square: float = 0.0
+    value: float = 0.0
+    recent: str = ""
+    reason: str = ""
 
-    def after(self, z: float, memory: float) -> Trace:
-        """Return the trace after one more round.
+    def after(self, score: Score, memory: float) -> Trace:
+        """Return the trace after one more round; a round counts 1 − 1/memory of the next.
 
-        >>> Trace(1.0, 1.0).after(3.0, memory=20).weight
-        1.95
+        >>> from quickthorn.strategies.updates import Score
+        >>> Trace().after(Score("a", "norm", 0.2, 4.0, "is short", side=-1), memory=20)
+        Trace(weight=1.0, mean=-4.0, square=16.0, value=0.2, recent='!', reason='is short')
         """
-        kept = self.weight * (1 - 1 / memory)
-        return Trace((kept * self.mean + z) / (kept + 1), kept + 1)
+        z = max(-_LARGEST_Z, min(score.z * (score.side or 1), _LARGEST_Z))
+        kept = self.weight * (1.0 - 1.0 / memory)
+        weight = kept + 1.0
+        return Trace(
+            weight,
+            (kept * self.mean + z) / weight,
+            (kept * self.square + z**2) / weight,
+            (kept * self.value + score.value) / weight,
+            (self.recent + ("!" if score.z > STANDS_OUT else "."))[-_RECENT:],
+            score.reason or self.reason,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,20 +121,23 @@ class Finding:
     Attributes
     ----------
     score
-        Of this round alone, in [0, 1]; None where the update was not scored.
+        Of this round alone, in [0, 1]; None where there was nothing to judge.
     evidence
         Of all rounds, in [0, 1].
     strength
         Of all rounds, without bound.
     reason
         In words, where something stands out.
+    techniques
+        What that resembles.
 
     """
 
-    score: float | None
-    evidence: float
-    strength: float
-    reason: str
+    score: float | None = None
+    evidence: float = 0.0
+    strength: float = 0.0
+    reason: str = ""
+    techniques: tuple[str, ...] = ()
 
 
 def weigh(
@@ -117,9 +153,10 @@ def weigh(
     before
         Client to its evidence so far; whoever is new may be missing.
     scores, verdicts
-        Of the round.
+        Of the round. Where more than half of all answers are refused as hostile, the fault
+        lies with what was asked, and these refusals say nothing.
     memory
-        For how many rounds a client's past counts.
+        For how many of its own rounds a client's past counts.
 
     Returns
     -------
@@ -127,50 +164,136 @@ def weigh(
         The evidence of all clients, and a finding for each that was scored or refused as
         hostile in this round.
 
+    Notes
+    -----
+    One round: each signal's z has a chance (``calibration.chance``), and the signals are fused.
+    All rounds: each signal's mean m_i over a client's rounds is compared with the others' as z
+    is within one round, in a unit that is the larger of
+
+        how honest clients differ and chance does,  √(b² + v_i / w_i),  and the signal's floor,
+
+    with b² what the MAD of all means has beyond chance, v_i the variance of the client's z from
+    round to round, or of all clients' where that is larger, and w_i its rounds. So with equal
+    data the unit shrinks as rounds add up, and a small steady difference emerges; with unequal
+    data it stays; and one odd round widens its own unit. Both sides count: steadily closer to
+    the others than these are to each other is as unusual as steadily farther.
+
     """
-    after = dict(before)
-    by_client: dict[str, dict[str, Score]] = {}
+    by_signal: dict[str, dict[str, Score]] = {}
     for score in scores:
-        by_client.setdefault(score.client, {})[score.signal] = score
-    faults = {v.client: v for v in verdicts if v.client and v.code in HOSTILE}
-    for client in sorted(by_client.keys() | faults.keys()):
-        past = before.get(client, Evidence())
-        traces = dict(past.traces)
-        for signal, score in by_client.get(client, {}).items():
-            z = min(score.z, _LARGEST_Z) * (score.side or 1)
-            traces[signal] = traces.get(signal, Trace()).after(max(z, -_LARGEST_Z), memory)
-        refusals = past.refusals * (1 - 1 / memory) + (client in faults)
-        after[client] = Evidence(traces, refusals)
-    strengths = _strengths(after)
-    findings = {}
-    for client in sorted(by_client.keys() | faults.keys()):
-        own = by_client.get(client, {})
-        chance = _REFUSAL if client in faults else _chance([score.z for score in own.values()])
-        total = _chance(strengths[client]) * _REFUSAL ** after[client].refusals
-        reasons = [score.reason for score in own.values() if score.reason]
-        findings[client] = Finding(
-            1 - chance,
-            1 - total,
-            float(-np.log10(max(total, 1e-300))),
-            faults[client].reason if client in faults else "; ".join(reasons),
-        )
-    return after, findings
+        by_signal.setdefault(score.signal, {})[score.client] = score
+    faults = _faults(verdicts)
+    heard = sorted(faults.keys() | {client for found in by_signal.values() for client in found})
+    after = dict(before) | {
+        client: _heard(before.get(client, Evidence()), client, by_signal, faults, memory)
+        for client in heard
+    }
+    apart = {signal: _apart(signal, after) for signal in _signals(after)}
+    return after, {
+        client: _find(client, after, by_signal, apart, faults.get(client, "")) for client in heard
+    }
 
 
-def _strengths(evidence: Mapping[str, Evidence]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {client: [] for client in evidence}
-    for signal in sorted({name for e in evidence.values() for name in e.traces}):
-        own = {c: e.traces[signal] for c, e in evidence.items() if signal in e.traces}
-        means = np.array([trace.mean for trace in own.values()])
-        away = means - np.median(means)
-        unit = _MAD_TO_SIGMA * float(np.median(np.abs(away)))
-        for (client, trace), far in zip(own.items(), away, strict=True):
-            found[client].append(float(far) / max(unit, 1 / sqrt(trace.weight)))
-    return found
+def _faults(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    """Return client to reason for each hostile refusal, none where most were refused so."""
+    judged = [v for v in verdicts if v.client and (v.accepted or v.code in HOSTILE)]
+    faults = {v.client: v.reason for v in judged if not v.accepted}
+    return faults if 2 * len(faults) <= max(2, len({v.client for v in judged})) else {}
 
 
-def _chance(z: Iterable[float]) -> float:
-    """Return how rarely the largest of several z is so large by chance."""
-    values = list(z)
-    largest = max([*values, 0.0])
-    return min(1.0, len(values) * (1 + largest**2 / 4) ** -2.5) if values else 1.0
+def _heard(
+    past: Evidence,
+    client: str,
+    by_signal: Mapping[str, Mapping[str, Score]],
+    faults: Mapping[str, str],
+    memory: float,
+) -> Evidence:
+    traces = dict(past.traces)
+    for signal, found in by_signal.items():
+        if client in found:
+            traces[signal] = traces.get(signal, Trace()).after(found[client], memory)
+    return Evidence(traces, past.refusals * (1.0 - 1.0 / memory) + (client in faults))
+
+
+def _apart(signal: str, evidence: Mapping[str, Evidence]) -> dict[str, float]:
+    """Return client to the z of its mean over the rounds; either sign is suspicious."""
+    traces = {c: found.traces[signal] for c, found in evidence.items() if signal in found.traces}
+    weights = np.array([trace.weight for trace in traces.values()])
+    means = np.array([trace.mean for trace in traces.values()])
+    squares = np.array([trace.square for trace in traces.values()])
+    away = means - np.median(means)
+    varied = (weights * (squares - means**2) + _BELIEF) / (weights - 1.0 + _BELIEF)
+    usual = float(np.median(varied))
+    beyond = max(0.0, spread(away) ** 2 - usual * float(np.median(1.0 / weights)))
+    unit = np.sqrt(beyond + np.maximum(usual, varied) / weights)
+    z = away / np.maximum(unit, floor_of(signal))
+    return dict(zip(traces, z.tolist(), strict=True))
+
+
+def _signals(evidence: Mapping[str, Evidence]) -> list[str]:
+    return sorted({signal for found in evidence.values() for signal in found.traces})
+
+
+def _find(
+    client: str,
+    evidence: Mapping[str, Evidence],
+    by_signal: Mapping[str, Mapping[str, Score]],
+    apart: Mapping[str, Mapping[str, float]],
+    fault: str,
+) -> Finding:
+    """Fuse what the signals say about one client."""
+    own = evidence[client]
+    now = {
+        signal: chance(signal, found[client].z, len(found))
+        for signal, found in by_signal.items()
+        if client in found
+    }
+    steady = {s: _lasting(s, apart[s][client], len(apart[s])) for s in sorted(own.traces)}
+    fewest = least(max((len(apart[s]) for s in steady), default=1))
+    refused = _REFUSED**own.refusals
+    total = fused(list(steady.values())) * refused
+    rarest = {s: min(now.get(s, 1.0), steady[s]) for s in steady}
+    named = sorted((s for s in rarest if rarest[s] < _MENTION), key=lambda s: (rarest[s], s))
+    words = [_sentence(s, client, evidence, apart[s]) for s in named[:_MENTIONED]]
+    said = SUBJECT + "; ".join(words) if words else ""
+    return Finding(
+        1.0 - (_REFUSED if fault else max(fused(list(now.values())), fewest)),
+        1.0 - max(fused(list(steady.values())), fewest) * refused,
+        -log10(max(total, 1e-300)),
+        "; ".join(part for part in (fault, said) if part),
+        techniques_of([REFUSAL] * bool(fault) + named[:_MENTIONED]),
+    )
+
+
+def _lasting(signal: str, z: float, clients: int) -> float:
+    """Return the chance of a mean that lies so far to either side."""
+    return chance(signal, abs(z), clients, steady=True)
+
+
+def _sentence(
+    signal: str, client: str, evidence: Mapping[str, Evidence], apart: Mapping[str, float]
+) -> str:
+    """Say what stands out, by the rounds in which it did or else by its mean over the rounds."""
+    trace = evidence[client].traces[signal]
+    loud = trace.recent.count("!")
+    if loud:
+        rounds = f" in {loud} of the last {len(trace.recent)} rounds" * (len(trace.recent) > 1)
+        return trace.reason.removeprefix(SUBJECT) + rounds
+    usual = [
+        evidence[other].traces[signal].value
+        for other, z in apart.items()
+        if other != client and _lasting(signal, z, len(apart)) >= _MENTION
+    ]
+    others = f" (the others {min(usual):.3g} to {max(usual):.3g})" if usual else ""
+    name = signal.replace("_", " ")
+    return f"has a {name} of {trace.value:.3g} on average over {trace.weight:.0f} rounds{others}"
+
+
+def evidence_of(kept: Mapping[str, Any]) -> Evidence:
+    """Return the evidence whose fields, as plain values, are ``kept``."""
+    return Evidence({s: Trace(**trace) for s, trace in kept["traces"].items()}, kept["refusals"])
+
+
+def finding_of(kept: Mapping[str, Any]) -> Finding:
+    """Return the finding whose fields, as plain values, are ``kept``."""
+    return Finding(**{**kept, "techniques": tuple(kept["techniques"])})

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from quickthorn.strategies.evidence import Evidence, Finding, Trace, weigh
+from quickthorn.strategies.evidence import Evidence, Finding, evidence_of, finding_of, weigh
 from quickthorn.strategies.standing import (
     AUTOMATIC,
     QUICKTHORN,
@@ -63,7 +63,7 @@ class Member:
     by: str = ""
     proposed: bool = False
     evidence: Evidence = field(default_factory=Evidence)
-    finding: Finding = field(default_factory=lambda: Finding(None, 0.0, 0.0, ""))
+    finding: Finding = field(default_factory=Finding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
     >>> found = review(None, 1, (), [Verdict("a", False, "not-finite", "sent NaN")],
     ...                policy=Policy(), limits=Limits(byzantine=1, min_clients=3))
     >>> [(s.client, s.state, s.score, s.reason) for s in found.standings]
-    [('a', 'watch', 0.999, 'sent NaN')]
+    [('a', 'watch', 0.985, 'sent NaN')]
 
     """
     judged = tuple(verdicts)
@@ -171,13 +171,13 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
     for client in {v.client for v in judged if v.client} | {s.client for s in scored}:
         before.setdefault(client, Member(since=number))
     evidence, findings = weigh(
-        {client: member.evidence for client, member in before.items()},
+        {client: m.evidence for client, m in before.items() if m.state != "banned"},
         scored,
         judged,
         policy.memory,
     )
     members = {
-        client: _heard(before[client], findings.get(client), evidence[client], policy)
+        client: _heard(before[client], findings.get(client), evidence.get(client), policy)
         for client in sorted(before)
     }
     changes: list[Change] = []
@@ -194,7 +194,7 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
             member.finding.evidence,
             member.finding.strength,
             member.finding.reason,
-            (),
+            member.finding.techniques,
             member.proposed,
         )
         for client, member in members.items()
@@ -202,9 +202,11 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
     return Review(Reputation(members), standings, tuple(changes))
 
 
-def _heard(member: Member, finding: Finding | None, evidence: Evidence, policy: Policy) -> Member:
+def _heard(
+    member: Member, finding: Finding | None, evidence: Evidence | None, policy: Policy
+) -> Member:
     """Return the member after its own part of the round."""
-    if finding is None:
+    if finding is None or evidence is None:
         return member
     calm = member.calm + 1 if finding.evidence < policy.calm else 0
     return replace(member, rounds=member.rounds + 1, calm=calm, evidence=evidence, finding=finding)
@@ -325,12 +327,5 @@ def _refusal(member: Member | None, decision: Decision) -> str:
 
 
 def _member(kept: dict[str, Any]) -> Member:
-    evidence = kept["evidence"]
-    traces = {signal: Trace(**trace) for signal, trace in evidence["traces"].items()}
-    return Member(
-        **kept
-        | {
-            "evidence": Evidence(traces, evidence["refusals"]),
-            "finding": Finding(**kept["finding"]),
-        }
-    )
+    held = {"evidence": evidence_of(kept["evidence"]), "finding": finding_of(kept["finding"])}
+    return Member(**kept | held)

@@ -48,7 +48,7 @@ _WIDER = {
 # MAD of a normal distribution times this is its standard deviation.
 _MAD_TO_SIGMA = 1.4826
 
-_SUBJECT = "update "
+SUBJECT = "update "
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +181,9 @@ def explain(scores: Iterable[Score]) -> dict[str, str]:
         if score.reason:
             found.setdefault(score.client, []).append(score)
     return {
-        client: _SUBJECT
+        client: SUBJECT
         + "; ".join(
-            score.reason.removeprefix(_SUBJECT)
+            score.reason.removeprefix(SUBJECT)
             for score in sorted(reasons, key=lambda score: -score.z)
         )
         for client, reasons in found.items()
@@ -202,10 +202,18 @@ def robust_z(signal: Signal) -> NDArray[np.float64]:
     """
     position = np.nan_to_num(signal.position)
     away = np.nan_to_num(position - np.nan_to_num(np.median(position)))
-    sigma = _MAD_TO_SIGMA * _WIDER.get(len(position), 1.0) * float(np.median(np.abs(away)))
-    spread = max(sigma, signal.resolution)
-    z: NDArray[np.float64] = np.nan_to_num((np.abs(away) if signal.two_sided else away) / spread)
+    unit = max(spread(away), signal.resolution)
+    z: NDArray[np.float64] = np.nan_to_num((np.abs(away) if signal.two_sided else away) / unit)
     return z
+
+
+def spread(away: NDArray[np.float64]) -> float:
+    """Return 1.4826 · MAD of (n,) distances from their median, widened for small n.
+
+    >>> round(spread(np.arange(-10.0, 11.0)), 2), round(spread(np.arange(-2.0, 3.0)), 2)
+    (7.41, 3.77)
+    """
+    return _MAD_TO_SIGMA * _WIDER.get(len(away), 1.0) * float(np.median(np.abs(away)))
 
 
 def _of_known(signal: Signal, clients: Sequence[str]) -> tuple[Signal, Sequence[str]]:
@@ -238,4 +246,4 @@ def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
 
 
 def _sentence(signal: Signal, value: float, low: float, high: float) -> str:
-    return _SUBJECT + signal.words.format(value=value, low=low, high=high)
+    return SUBJECT + signal.words.format(value=value, low=low, high=high)

@@ -47,8 +47,8 @@ class Policy:
     """
 
     automatic: str = "propose"
-    watch: float = 0.99
-    quarantine: float = 0.9999
+    watch: float = 0.98
+    quarantine: float = 0.99
     calm: float = 0.9
     calm_rounds: int = 5
     probation_rounds: int = 3
