@@ -142,7 +142,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
             byzantine=defense.byzantine,
             scorers=scorers,
             layout=layout,
-            influence=_of_voters(outcome.influence, excluded),
+            influence=_in_equal_shares(outcome.influence, votes, clients),
             held=held,
             state=(state or {}).get("scorers"),
         )
@@ -167,13 +167,14 @@ def _too_few(votes: Votes, needed: int, byzantine: int) -> str:
     return reason
 
 
-def _of_voters(
-    influence: Mapping[str, float] | None, excluded: Collection[str]
+def _in_equal_shares(
+    influence: Mapping[str, float] | None, votes: Votes, clients: Sequence[str]
 ) -> Mapping[str, float] | None:
-    """Return the influence of those who could have one: that of the others is no evidence."""
+    """Return how many times its equal share each client has that has a vote, or a part of one."""
     if influence is None:
         return None
-    return {client: share for client, share in influence.items() if client not in excluded}
+    equal = {clients[row]: len(votes) * len(rows) for rows in votes.members for row in rows}
+    return {client: influence[client] * times for client, times in equal.items()}
 
 
 def _move(  # noqa: PLR0913, PLR0917 - as above

@@ -68,10 +68,12 @@ class Signal:
         The smallest spread that counts, on the scale of ``position``: when the others agree
         closely, a small difference is no evidence.
     words
-        The sentence after its subject, with ``{value}``, ``{low}`` and ``{high}``.
+        The sentence after its subject, with ``{value}``, ``{low}``, ``{high}`` and ``{where}``.
     known
         (n,) False for a client of whom the signal says nothing: it gets no score and the others
         are compared without it. None where all are known.
+    where
+        (n,) names for ``{where}``: the layer of the server's model, say.
 
     """
 
@@ -81,6 +83,7 @@ class Signal:
     resolution: float
     words: str
     known: NDArray[np.bool_] | None = None
+    where: Sequence[str] = ()
 
 
 def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under its own name
@@ -106,7 +109,8 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     layout
         Which columns are which tensor of the model, for a signal that looks layer by layer.
     influence
-        Client to the share that the rule gave it, where the rule has that notion.
+        Client to the share that the rule gave it, in equal shares: 1 where all votes count
+        alike. Who has no vote is not in it. None where the rule has no such notion.
     held
         What the server measured on data that it holds itself.
     state
@@ -220,9 +224,14 @@ def _of_known(signal: Signal, clients: Sequence[str]) -> tuple[Signal, Sequence[
     """Leave out the clients of whom a signal says nothing."""
     if signal.known is None:
         return signal, clients
-    known = np.flatnonzero(signal.known)
-    values, position = signal.values[known], signal.position[known]
-    return replace(signal, values=values, position=position), [clients[int(row)] for row in known]
+    known = np.flatnonzero(signal.known).tolist()
+    signal = replace(
+        signal,
+        values=signal.values[known],
+        position=signal.position[known],
+        where=[signal.where[row] for row in known] if signal.where else (),
+    )
+    return signal, [clients[row] for row in known]
 
 
 def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
@@ -232,18 +241,21 @@ def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
     usual = values[z <= STANDS_OUT]
     below = signal.position < np.median(signal.position)
     low, high = float(usual.min()), float(usual.max())
+    places = signal.where or [""] * len(clients)
     return [
         Score(
             client,
             name,
             float(value),
             float(score),
-            _sentence(signal, float(value), low, high) if score > STANDS_OUT else "",
+            _sentence(signal, float(value), low, high, where) if score > STANDS_OUT else "",
             (-1 if under else 1) if signal.two_sided else 0,
         )
-        for client, value, score, under in zip(clients, values, z, below, strict=True)
+        for client, value, score, under, where in zip(
+            clients, values, z, below, places, strict=True
+        )
     ]
 
 
-def _sentence(signal: Signal, value: float, low: float, high: float) -> str:
-    return SUBJECT + signal.words.format(value=value, low=low, high=high)
+def _sentence(signal: Signal, value: float, low: float, high: float, where: str) -> str:
+    return SUBJECT + signal.words.format(value=value, low=low, high=high, where=where)

@@ -41,6 +41,7 @@ def drift(facts: Facts, *, clients: Sequence[str], past: Past) -> Signal:
 
     Example
     -------
+    >>> import numpy as np
     >>> from quickthorn.strategies.facts import Facts
     >>> from quickthorn.strategies.past import Past
     >>> facts, turned = Facts(np.eye(3)), Facts(np.diag([1.0, 1.0, -1.0]))

@@ -31,6 +31,7 @@ def norm(facts: Facts) -> Signal:
 
     Example
     -------
+    >>> import numpy as np
     >>> from quickthorn.strategies.facts import Facts
     >>> norm(Facts(np.array([[1.0], [1.0], [-8.0]]))).values
     array([1., 1., 8.])

@@ -72,8 +72,14 @@ def play(*scorers: str, defense: str = "mean", **options: Any) -> RoundOutcome: 
 def test_what_the_rule_gave_is_known_to_a_signal() -> None:
     scores = play("share", defense="krum").scores
 
-    assert sorted(score.value for score in scores) == [0.0, 0.0, 0.0, 1.0]
+    assert sorted(score.value for score in scores) == [0.0, 0.0, 0.0, 4.0]
     assert play("share", defense="median").scores == ()
+
+
+def test_an_equal_share_is_that_of_a_vote_and_who_has_none_is_not_judged_by_it() -> None:
+    scores = play("share", excluded={"b"}, organizations={"a": "North", "d": "North"}).scores
+
+    assert [(score.client, score.value) for score in scores] == [("a", 1.0), ("c", 1.0), ("d", 1.0)]
 
 
 def test_of_whom_a_signal_knows_nothing_there_is_no_score_and_the_others_compare() -> None:

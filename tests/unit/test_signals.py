@@ -11,11 +11,19 @@ import pytest
 from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels.rows import mix
 from quickthorn.strategies.registry import SCORERS
+from quickthorn.strategies.scorers.influence import influence
+from quickthorn.strategies.scorers.layers import layers
 from quickthorn.strategies.scorers.signs import signs
 from quickthorn.strategies.scorers.similarity import similarity
 from quickthorn.strategies.scorers.spectral import spectral
-from quickthorn.strategies.scoring import explain, robust_z, score_updates
-from quickthorn.strategies.updates import UpdateMatrix
+from quickthorn.strategies.scoring import (
+    STANDS_OUT,
+    Signal,
+    explain,
+    robust_z,
+    score_updates,
+)
+from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,9 +138,12 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
     rows = np.where(np.arange(n)[:, None] % 2, -1e30, 1e30).astype(np.float32)
 
     matrix = UpdateMatrix(rows, tuple("abcdef"[:n]))
+    shares = dict.fromkeys(matrix.clients, 1.0)
     state, rounds = None, []
     for _ in range(3):
-        scores, state = score_updates(matrix, byzantine=0, scorers=SCORERS, state=state)
+        scores, state = score_updates(
+            matrix, byzantine=0, scorers=SCORERS, layout=model(1), influence=shares, state=state
+        )
         rounds.append(scores)
 
     for scores in rounds:
@@ -140,3 +151,77 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
     assert {score.signal for score in rounds[2]} == {
         s for s in SCORERS if n >= 3 or s in {"cosine", "norm"}
     }
+
+
+def model(*sizes: int) -> ModelLayout:
+    return ModelLayout.of({f"fc{k}.weight": np.zeros(size) for k, size in enumerate(sizes)})
+
+
+def test_the_worst_layer_is_the_one_with_the_largest_robust_z_of_its_distances() -> None:
+    rows = draw(9, 60)
+    rows[5, 20:23] += 4.0
+    center = np.array([sorted(column)[4] for column in rows.T])
+    ratios, z = [], []
+    for start, stop in ((0, 20), (20, 23), (23, 60)):
+        away = [math.dist(row[start:stop], center[start:stop]) for row in rows]
+        ratios.append([distance / sorted(away)[4] for distance in away])
+        logs = [math.log(ratio) for ratio in ratios[-1]]
+        middle = sorted(logs)[4]
+        spread = 1.4826 * 1.32 * sorted(abs(log - middle) for log in logs)[4]
+        z.append([(log - middle) / max(spread, 0.2) for log in logs])
+    worst = [max(range(3), key=lambda k: z[k][i]) for i in range(9)]
+
+    found = layers(Facts(rows, model(20, 3, 37)))
+
+    assert found.where == [f"fc{k}.weight" for k in worst]
+    assert found.position == pytest.approx([z[k][i] for i, k in enumerate(worst)])
+    assert found.values == pytest.approx([ratios[k][i] for i, k in enumerate(worst)])
+
+
+def test_the_sentence_names_the_layer_and_by_how_much() -> None:
+    rows = draw(12, 500)
+    rows[7, 480:490] *= 8.0  # hardly longer as a whole
+    layout = model(300, 180, 10, 10)
+
+    scores, _ = score_updates(
+        matrix(rows), byzantine=2, scorers=["layers", "norm", "krum_distance"], layout=layout
+    )
+
+    reasons = explain(scores)
+    assert list(reasons) == ["c07"]
+    assert reasons["c07"].startswith("update is largest in layer fc2.weight, ")
+    assert ";" not in reasons["c07"], "no other signal sees it"
+
+
+def test_many_layers_make_nobody_suspicious() -> None:
+    layout = model(*[5] * 200)
+    for seed in range(5):
+        scores, _ = score_updates(
+            matrix(draw(20, 1000, seed=seed)), byzantine=2, scorers=["layers"], layout=layout
+        )
+        assert len(scores) == 20
+        assert explain(scores) == {}
+
+
+def test_without_a_layout_there_are_no_layers() -> None:
+    assert score_updates(matrix(draw(6, 9)), byzantine=1, scorers=["layers"]) == ((), None)
+
+
+def shares(*given: float) -> Signal:
+    clients = "abcdef"[: len(given)]
+    known = {c: share for c, share in zip(clients, given, strict=True) if share >= 0}
+    return influence(Facts(np.ones((len(given), 1))), clients=clients, influence=known)
+
+
+def test_influence_is_the_shortfall_below_the_median_share() -> None:
+    assert shares(1.5, 1.5, 1.5, 0.0, 0.75).position == pytest.approx([0, 0, 0, 1, 0.5])
+    assert robust_z(shares(1.25, 1.25, 1.25, 1.25, 0.0)).max() < STANDS_OUT
+
+
+def test_where_half_have_no_share_it_says_nothing_and_of_those_without_a_vote_neither() -> None:
+    known = shares(5.0, 0.0, 0.0, 0.0, 0.0).known
+    assert known is not None
+    assert not known.any()
+    known = shares(1.0, -1.0, 1.0, 1.0).known
+    assert known is not None
+    assert known.tolist() == [True, False, True, True]
