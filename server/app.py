@@ -47,6 +47,7 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
         server.defense,
         byzantine=server.byzantine,
         optimizer=server.optimizer,
+        automatic=server.automatic,
         root=_prepare(settings, server.root) if server.root else None,
         run_dir=server.run_dir or None,
         fraction_train=server.fraction_train,

@@ -13,6 +13,7 @@ from quickthorn.server.toml_file import read_toml
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.optimizer import build_optimizer
+from quickthorn.strategies.reputation import Policy
 from quickthorn.strategies.settings import read_settings
 from quickthorn.strategies.wire import ClientSettings
 
@@ -47,6 +48,8 @@ class ServerSettings:
         How many rounds, and the seconds that each phase of one may take.
     optimizer
         As for ``RobustStrategy``, as text.
+    automatic
+        As for ``RobustStrategy``: ``"observe"``, ``"propose"`` or ``"quarantine"``.
     fraction_train, fraction_evaluate, quorum, min_available_clients, patience, seed,
     spill_bytes, run_dir
         As for ``RobustStrategy``; a quorum or ``min_available_clients`` of 0 and an empty
@@ -61,6 +64,7 @@ class ServerSettings:
     root: str = ""
     data_dir: str = ""
     optimizer: str = "sgd"
+    automatic: str = "propose"
     rounds: int = 3
     round_timeout: float = 600.0
     fraction_train: float = 1.0
@@ -76,6 +80,7 @@ class ServerSettings:
         """Refuse what the strategy would refuse later, before anything is started."""
         check_root(build(self.defense, byzantine=self.byzantine), self.root)
         build_optimizer(self.optimizer)
+        Policy(self.automatic)
         if self.rounds < 1:
             msg = f"rounds in [server] must be at least 1; got {self.rounds}."
             raise ConfigurationError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -33,10 +34,12 @@ def quarantine(
 ) -> None:
     """Keep a client out of the model from the next round on.
 
+    RUN is the folder of the run; CLIENT an id, the name of an
+    organization (all of its clients), or the beginning of one of them.
+
     It goes on training and being scored, so that it can be readmitted on
-    evidence; its updates no longer count. An organization with several
-    clients is kept out with all of them. Only a person ends it: see
-    `quickthorn readmit`.
+    evidence; its updates no longer count. Only `quickthorn readmit` ends
+    it. A run that has ended is left as it is, with exit code 1.
     """
     _decide("quarantine", run, client, why, who, as_json=as_json)
 
@@ -44,7 +47,11 @@ def quarantine(
 def readmit(run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False) -> None:
     """Let a quarantined client count again, from the next round on.
 
-    It is watched at first. A banned client cannot be readmitted.
+    RUN is the folder of the run; CLIENT an id, the name of an
+    organization (all of its clients), or the beginning of one of them.
+
+    It is watched at first, without the evidence of the past. It also
+    turns a proposed quarantine down. A banned client cannot return.
     """
     _decide("readmit", run, client, why, who, as_json=as_json)
 
@@ -57,7 +64,11 @@ def ban(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a client no more, from the next round on; this cannot be undone in this run."""
+    """Ask a client no more, from the next round on; this cannot be undone.
+
+    RUN is the folder of the run; CLIENT an id, the name of an
+    organization (all of its clients), or the beginning of one of them.
+    """
     _decide("ban", run, client, why, who, as_json=as_json, sure=yes)
 
 
@@ -98,15 +109,18 @@ def _decide(  # noqa: PLR0913 - what the three commands have in common
         return
     for client in chosen:
         typer.echo(f"Recorded: {action} {client.name}, by {person}.")
-    typer.echo(_COMING.format(last=roster.last) if roster.last else _FIRST)
+    explain = shlex.join(["quickthorn", "explain", str(run), asked])
+    typer.echo(_COMING.format(last=roster.last or "none", explain=explain))
 
 
 _ENDED = (
     "this run ended at {at}: nothing will happen in it any more, and its record stays as it is. "
     "Nothing was recorded."
 )
-_COMING = "It counts from the next round on; the last recorded one is {last}."
-_FIRST = "It counts from the next round on; none is recorded yet."
+_COMING = (
+    "It counts from the next round on; the last recorded one is {last}.\n"
+    "What becomes of it: {explain}"
+)
 
 
 def _confirm(chosen: list[Participant]) -> None:

@@ -65,18 +65,24 @@ def _summary(dossier: Dossier) -> Iterator[str]:
 
 def _happened(dossier: Dossier, *, ended: bool) -> Iterator[str]:
     times = {page.number: page.at for page in dossier.pages}
+    made = {
+        (entry.round, entry.decision.who, entry.decision.why): entry for entry in dossier.decisions
+    }
+    shown = set()
     for change in dossier.changes:
-        yield _changed(change, times.get(change.round, ""))
+        entry = made.get((change.round, change.who, change.why))
+        if entry is not None:
+            shown.add(entry.id)
+        yield _changed(change, times[change.round] if entry is None else entry.decision.at)
     names = {dossier.client.id: dossier.client.name}
     for entry in dossier.decisions:
-        yield describe(entry, names, ended=ended)
+        if entry.id not in shown:
+            yield describe(entry, names, ended=ended)
 
 
 def _changed(change: Change, at: str) -> str:
-    when = f"round {change.round} ({at})"
-    if change.before == change.after:
-        return f"{when}: {change.after}, {change.who}: {change.why}"
-    return f"{when}: {change.before} → {change.after}, {change.who}: {change.why}"
+    moved = change.after if change.before == change.after else f"{change.before} → {change.after}"
+    return f"round {change.round}: {moved}, by {change.who} at {at}: {change.why}"
 
 
 def _which(dossier: Dossier, shown: tuple[Page, ...]) -> str:

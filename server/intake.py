@@ -11,7 +11,7 @@ from quickthorn.server.storage import reserve
 from quickthorn.strategies.updates import MatrixBuilder, UpdateMatrix, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -80,9 +80,13 @@ class Intake:
     def _refuse(self, client: str, code: str, reason: str) -> None:
         self.verdicts.append(Verdict(client, accepted=False, code=code, reason=reason))
 
-    def combined_metrics(self) -> dict[str, float]:
-        """Combine the clients' metrics; what few report is noted in their verdicts."""
-        claims = {client: found.metrics for client, found in self.accepted.items()}
+    def combined_metrics(self, excluded: Collection[str] = ()) -> dict[str, float]:
+        """Combine the metrics of all but the ``excluded``; verdicts note what few report."""
+        claims = {
+            client: found.metrics
+            for client, found in self.accepted.items()
+            if client not in excluded
+        }
         combined, surplus = combine_metrics(claims)
         self.verdicts = [
             replace(verdict, ignored=verdict.ignored + surplus.get(verdict.client, ()))

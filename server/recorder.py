@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quickthorn.server.entries import RoundRecord
+    from quickthorn.strategies.reputation import Change
 
 # A child of Flower's logger: the lines appear where the ServerApp's own do.
 LOG = logging.getLogger("flwr.quickthorn")
@@ -73,6 +74,8 @@ class Recorder:
             LOG.warning(text, record.number, record.unsolicited)
         for client, reason in explain(record.scores).items():
             LOG.warning("round %d: %s: %s", record.number, client, reason)
+        for change in record.changes:
+            _log_change(change)
 
     def add_server_evaluation(self, number: int, metrics: Mapping[str, object]) -> None:
         """Write what the server's own evaluation found; lists and infinities are left out."""
@@ -82,3 +85,10 @@ class Recorder:
             if isinstance(value, (int, float)) and math.isfinite(value)
         }
         self.store.add_evaluation(number, "server", figures)
+
+
+def _log_change(change: Change) -> None:
+    level = logging.INFO if change.after == "healthy" else logging.WARNING
+    moved = change.after if change.before == change.after else f"{change.before} -> {change.after}"
+    text = "round %d: %s: %s, by %s: %s"
+    LOG.log(level, text, change.round, change.client, moved or "unknown", change.who, change.why)

@@ -31,10 +31,11 @@ def print_roster(roster: Roster, run: Path, console: Console) -> None:
     table.add_column("state", no_wrap=True)
     for name in ("since", "score", "evidence", "rounds"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("last reply", overflow="fold")
+    table.add_column("reply", overflow="fold")
     for line in roster.lines:
         table.add_row(
-            *_cells(line), style=_STYLES.get(line.standing.state if line.standing else "")
+            *_cells(line, roster.last),
+            style=_STYLES.get(line.standing.state if line.standing else ""),
         )
     console.print(table)
     for line in roster.lines:
@@ -53,9 +54,10 @@ def describe(entry: Entry, names: dict[str, str], *, ended: bool) -> str:
     """Return a decision in words, and from when it counts."""
     decision = entry.decision
     who = names.get(decision.client, decision.client)
-    words = f"{decision.action} {who}, by {decision.who} at {decision.at} ({decision.why})"
+    words = f"{decision.action} {who}, by {decision.who} at {decision.at}"
     if entry.refused:
-        return f"{words}: refused in round {entry.round}, {entry.refused}"
+        return f"{words}, before round {entry.round}: {entry.refused}"
+    words = f"{words} ({decision.why})"
     if entry.round is not None:
         return f"{words}: counts from round {entry.round}"
     if ended:
@@ -68,10 +70,10 @@ def _title(roster: Roster) -> str:
     return f"After round {roster.last}; {state}" if roster.last else ""
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: Line, last: int) -> list[str]:
     name, standing = escape(line.client.name), line.standing
     if standing is None:
-        return [name, "-", "-", "-", "-", "-", _reply(line)]
+        return [name, "-", "-", "-", "-", "-", _reply(line, last)]
     state = f"{standing.state} *" if standing.proposed else standing.state
     return [
         name,
@@ -80,12 +82,14 @@ def _cells(line: Line) -> list[str]:
         figure(standing.score, 2),
         figure(standing.evidence, 4),
         str(standing.rounds),
-        _reply(line),
+        _reply(line, last),
     ]
 
 
-def _reply(line: Line) -> str:
-    return "-" if line.verdict is None else f"{line.verdict.code}, round {line.judged}"
+def _reply(line: Line, last: int) -> str:
+    if line.verdict is None:
+        return "-"
+    return line.verdict.code + ("" if line.judged == last else f", round {line.judged}")
 
 
 def _reason(line: Line) -> str:

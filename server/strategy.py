@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MessageType, MetricRecord, Recor
 from flwr.serverapp.strategy import Result, Strategy
 
 from quickthorn.server.cohort import connected, sample, wait_for
+from quickthorn.server.decisions import carry_out
 from quickthorn.server.digest import digest
 from quickthorn.server.entries import RoundRecord
 from quickthorn.server.exchange import ask, bind_all, collect
@@ -27,6 +30,7 @@ from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.optimizer import build_optimizer
 from quickthorn.strategies.registry import DEFAULT_SCORERS, find
+from quickthorn.strategies.reputation import Limits, Policy, Reputation, review
 from quickthorn.strategies.round import RoundOutcome, run_round
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ARRAYS, CONFIG, NUM_EXAMPLES, SERVER_ROUND
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from quickthorn.strategies import Defense, Step
     from quickthorn.strategies.defense import State
     from quickthorn.strategies.optimizer import Optimizer
+    from quickthorn.strategies.reputation import Change
 
 _DEFAULT_TIMEOUT = 3600.0  # seconds, as in Flower's Strategy.start
 _TRAIN, _EVALUATE = 0, 1  # so that the two phases of a round draw different clients
@@ -81,6 +86,13 @@ class RobustStrategy(Strategy):
     organizations
         Client id (``key:…`` or ``node:…``) to the name under which the record shows it. The
         clients of one organization have one vote.
+    automatic
+        What happens by itself to a client against whom the evidence is strong: nothing beyond
+        ``watch`` (``"observe"``), a proposal that waits for a person (``"propose"``), or its
+        ``"quarantine"``; ``"propose"`` by default. People decide with ``quickthorn quarantine``,
+        ``readmit`` and ``ban``, from the next round on.
+    policy
+        The thresholds; its ``automatic`` counts where the argument is left out.
     optimizer
         How the model moves by the aggregate: ``"sgd"`` (by itself), ``"adam(learning_rate=0.1)"``
         and the others of ``quickthorn rules``.
@@ -127,6 +139,8 @@ class RobustStrategy(Strategy):
         min_available_clients: int | None = None,
         patience: float = 60.0,
         organizations: Mapping[str, str] | None = None,
+        automatic: str | None = None,
+        policy: Policy | None = None,
         optimizer: str | Step | Optimizer | Mapping[str, object] = "sgd",
         root: Root | None = None,
         scorers: Sequence[str] = DEFAULT_SCORERS,
@@ -157,6 +171,9 @@ class RobustStrategy(Strategy):
         self.min_available_clients = max(min_available_clients or 0, self.quorum)
         self.patience = patience
         self.organizations = dict(organizations or {})
+        self.policy = policy or Policy()
+        if automatic is not None:
+            self.policy = replace(self.policy, automatic=automatic)
         self.optimizer = build_optimizer(optimizer)
         self.root = root
         self.scorers = tuple(scorers)
@@ -236,8 +253,12 @@ class RobustStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Draw the clients of a training round and write their messages."""
+        """Draw the clients of a training round and write their messages.
+
+        What people have decided since the round before counts from here on.
+        """
         self._sent = to_model(arrays)
+        self._hear(server_round)
         least = self.min_available_clients if server_round == 1 else self.quorum
         messages = self._ask(
             number=server_round,
@@ -285,6 +306,7 @@ class RobustStrategy(Strategy):
         """Log what the run is protected by, and where its record is."""
         LOG.info("defense: %s, byzantine=%d", self.defense, self.defense.byzantine)
         LOG.info("optimizer: %s", self.optimizer)
+        LOG.info("quarantine: %s", self.policy.automatic)
         LOG.info("quorum: %d valid updates; record: %s", self.quorum, self.run_dir)
 
     def close(self) -> None:
@@ -294,6 +316,8 @@ class RobustStrategy(Strategy):
     def _begin(self) -> None:
         """Forget an earlier run of this object; nothing is written yet."""
         self.state: State | None = None
+        self.reputation = Reputation()
+        self._decided: tuple[Change, ...] = ()
         self._names: dict[str, str] = {}
         self.run_dir = fresh_folder() if self._given_dir is None else Path(self._given_dir)
         self._recorder = Recorder(
@@ -303,9 +327,14 @@ class RobustStrategy(Strategy):
                 "byzantine": str(self.defense.byzantine),
                 "quorum": str(self.quorum),
                 "optimizer": str(self.optimizer),
+                "policy": json.dumps(asdict(self.policy)),
                 "seed": str(self.seed),
             },
         )
+
+    def _hear(self, number: int) -> None:
+        ledger = self._recorder.store.ledger
+        self.reputation, self._decided = carry_out(ledger, self.reputation, number)
 
     def _reply_limit(self, arrays: ArrayRecord) -> int:
         model = to_model(arrays)
@@ -332,17 +361,22 @@ class RobustStrategy(Strategy):
         self._asked = {}
         if fraction == 0:
             return []
+        phase = _TRAIN if message_type == MessageType.TRAIN else _EVALUATE
+        excluded = self.reputation.excluded
         present = wait_for(
             lambda: connected(grid, self.organizations),
             least=least,
             patience=min(self.patience, self._timeout),
+            excluded=excluded,
         )
-        phase = _TRAIN if message_type == MessageType.TRAIN else _EVALUATE
         chosen = sample(
             present,
             fraction=fraction,
             least=self.quorum if phase == _TRAIN else 1,
             seed=(self.seed, number, phase),
+            excluded=excluded,
+            # In quarantine a client trains on, but nobody asks it how good the model is.
+            banned=self.reputation.banned if phase == _TRAIN else excluded,
         )
         self._names |= {who.id: who.name for who in chosen}
         self._recorder.store.add_clients(chosen)
@@ -368,10 +402,18 @@ class RobustStrategy(Strategy):
         if spills(len(self._asked) * weights.nbytes, self.spill_bytes):
             gc.collect()  # compiling leaves cycles, which may hold the file and its room
         self.state = outcome.state
+        reviewed = review(
+            self.reputation,
+            number,
+            outcome.scores,
+            intake.verdicts,
+            policy=self.policy,
+            limits=Limits(self.defense.byzantine, self.quorum, self._names),
+        )
         model = self._sent
         if outcome.weights is not None and outcome.counters is not None:
             model = layout.unflatten(outcome.weights, outcome.counters)
-        metrics = intake.combined_metrics()
+        metrics = intake.combined_metrics(self.reputation.excluded)
         record = RoundRecord(
             number,
             time.monotonic() - self._started,
@@ -384,9 +426,13 @@ class RobustStrategy(Strategy):
             outcome.scores,
             outcome.influence or {},
             metrics,
+            reviewed.standings,
+            self._decided + reviewed.changes,
+            reviewed.reputation.to_json(),
         )
         # The record first: a model that no record explains must not exist.
         self._recorder.add_round(record)
+        self.reputation = reviewed.reputation
         if outcome.weights is None:
             return None, None
         save_model(model, self.run_dir)
@@ -423,6 +469,7 @@ class RobustStrategy(Strategy):
             optimizer=self.optimizer,
             trusted=trusted,
             layout=layout,
+            excluded=self.reputation.excluded,
             organizations=self._names,
             fault=fault,
             state=self.state,

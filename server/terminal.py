@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import sys
 import textwrap
@@ -33,13 +34,14 @@ def print_below(text: str, console: Console) -> None:
 
 
 def figure(value: float | None, digits: int) -> str:
-    """Return ``value`` with ``digits`` decimals, never rounded up to 1, or a dash for None.
+    """Return ``value`` with ``digits`` decimals, or a dash for None.
 
-    >>> figure(0.99996, 4), figure(1.0, 4), figure(0.2, 2), figure(None, 2)
-    ('0.9999', '1.0000', '0.20', '-')
+    Nothing is rounded up: what looks like a threshold has reached it.
+
+    >>> figure(0.99996, 4), figure(1.0, 4), figure(0.29, 2), figure(None, 2)
+    ('0.9999', '1.0000', '0.29', '-')
     """
     if value is None:
         return "-"
-    if 1 - 10**-digits < value < 1:
-        value = 1 - 10**-digits
-    return f"{value:.{digits}f}"
+    unit = 10**digits
+    return f"{math.floor(round(value * unit, 6)) / unit:.{digits}f}"

@@ -35,6 +35,7 @@ __all__ = [
     "Reputation",
     "Review",
     "Standing",
+    "decide",
     "review",
 ]
 
@@ -200,6 +201,31 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
         for client, member in members.items()
     )
     return Review(Reputation(members), standings, tuple(changes))
+
+
+def decide(
+    reputation: Reputation, number: int, decisions: Iterable[Decision]
+) -> tuple[Reputation, tuple[Change, ...]]:
+    """Carry out what people decided before round ``number`` begins, for that round.
+
+    Returns
+    -------
+    tuple
+        The reputation, and one change per decision, in their order; where one cannot be carried
+        out, ``refused`` is set and ``why`` says why.
+
+    Example
+    -------
+    >>> kept, changes = decide(Reputation({"a": Member("healthy")}), 7, [
+    ...     Decision(client, "quarantine", "anna", "phoned them", "2027-01-01T09:00:00Z")
+    ...     for client in "ab"])
+    >>> sorted(kept.excluded), [(change.after, change.refused) for change in changes]
+    (['a'], [('quarantined', False), ('', True)])
+
+    """
+    members = dict(reputation.members)
+    changes = tuple(_decide(members, number, decision) for decision in decisions)
+    return Reputation(members), changes
 
 
 def _heard(

@@ -115,13 +115,20 @@ def run(
     rounds: int = 2,
     model: Model | None = None,
     timeout: float = 60.0,
+    evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     **options: Any,  # noqa: ANN401 - whatever the strategy takes
 ) -> Run:
     """Start ``RobustStrategy`` on ``grid`` as a Flower app does."""
     settings = {"patience": 0.01, "fraction_evaluate": 0.0, "run_dir": folder, **options}
     strategy = RobustStrategy(defense, byzantine=byzantine, **settings)
     start = to_record(initial_model() if model is None else model)
-    result = strategy.start(grid=grid, initial_arrays=start, num_rounds=rounds, timeout=timeout)
+    result = strategy.start(
+        grid=grid,
+        initial_arrays=start,
+        num_rounds=rounds,
+        timeout=timeout,
+        evaluate_fn=evaluate_fn,
+    )
     return Run(to_model(result.arrays), result, folder)
 
 
