@@ -13,7 +13,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from quickthorn.server.roster import read_roster
 from quickthorn.server.store import RunStore
+from quickthorn.server.terminal import figure
 from quickthorn.simulations.demo import CURVES, HOSTILE, ORGANIZATIONS
 from quickthorn.strategies.scoring import STANDS_OUT, explain, suspicion
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from quickthorn.server.roster import Roster
     from quickthorn.simulations.demo import Curve
     from quickthorn.strategies.updates import Score
 
@@ -38,10 +41,13 @@ def print_report(folder: Path, console: Console) -> None:
         names = {client.id: client.name for client in store.clients()}
         console.print(_curves(curves, defense))
         console.print(_organizations(store, names))
+        roster = read_roster(store)
     for client, reason in reasons.items():
         console.print(f"[bold]{escape(names[client])}[/bold], round {last}: {escape(reason)}.")
+    console.print(_standing(roster))
     console.print(_outcome(curves, defense))
     console.print(f"\nRecord, model, settings and logs: [bold]{escape(str(folder))}[/bold]")
+    console.print(f"Evidence: [bold]{escape(f'{_command()} explain {folder} {HOSTILE}')}[/bold]")
     console.print(f"Next: [bold]{escape(f'{_command()} {_TRY_NEXT}')}[/bold]")
 
 
@@ -115,6 +121,20 @@ def _mean_suspicion(store: RunStore) -> dict[str, float]:
         for client, worst in suspicion(scores).items():
             rounds.setdefault(client, []).append(worst)
     return {client: mean(values) for client, values in rounds.items()}
+
+
+def _standing(roster: Roster) -> str:
+    """Say how the hostile member stands in the end."""
+    for line in roster.lines:
+        if line.client.name == HOSTILE and line.standing is not None:
+            standing = line.standing
+            waits = "; its quarantine is proposed and waits for a person"
+            return (
+                f"[bold]{HOSTILE}[/bold] ends in state {standing.state}, since round "
+                f"{standing.since}, with evidence {figure(standing.evidence, 4)}"
+                f"{waits if standing.proposed else ''}."
+            )
+    return f"[bold]{HOSTILE}[/bold] was never judged."
 
 
 def _outcome(curves: dict[str, Curve], defense: str) -> str:
