@@ -21,8 +21,8 @@ from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.simulations.quiet import quiet_flower
 from quickthorn.simulations.tally import Tally, draw
-from quickthorn.strategies.errors import ConfigurationError, RunError
-from quickthorn.strategies.reputation import Limits, Policy, review
+from quickthorn.strategies.errors import RunError
+from quickthorn.strategies.votes import Votes
 from quickthorn.strategies.wire import ARRAYS, METRICS, NUM_EXAMPLES
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from quickthorn.simulations.attacks.oracle import Oracle
     from quickthorn.simulations.members import Answer, Members, Model
     from quickthorn.simulations.stopwatch import Stopwatch
-    from quickthorn.strategies import Defense
 
 _FOREVER = 1e6  # seconds: nobody is late in one process
 
@@ -39,18 +38,8 @@ _FOREVER = 1e6  # seconds: nobody is late in one process
 def run_rounds_on_flower(
     members: Members, watch: Stopwatch, after: Callable[[int, Model], None]
 ) -> tuple[Model, Tally]:
-    """Run all rounds; return the final model and what the record of the run says.
-
-    Raises
-    ------
-    ConfigurationError
-        If the scenario asks for quarantine, which ``RobustStrategy`` does not know yet.
-
-    """
+    """Run all rounds; return the final model and what the record of the run says."""
     scenario = members.scenario
-    if scenario.quarantine:
-        msg = 'quarantine of a scenario needs strategy = "engine"; got "flower".'
-        raise ConfigurationError(msg)
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as folder, quiet_flower():
         strategy = RobustStrategy(
             scenario.defense,
@@ -58,6 +47,7 @@ def run_rounds_on_flower(
             run_dir=Path(folder) / "run",
             fraction_evaluate=0.0,
             patience=0.0,
+            policy=scenario.policy,
             optimizer=scenario.optimizer,
             seed=scenario.seed,
             root=members.train_root,
@@ -77,7 +67,7 @@ def run_rounds_on_flower(
                 timeout=_FOREVER,
                 evaluate_fn=evaluate,
             )
-        return to_model(result.arrays), _read_back(strategy.run_dir, grid.names, strategy.defense)
+        return to_model(result.arrays), _read_back(strategy.run_dir, grid.names)
 
 
 class _MembersGrid(InProcessGrid):
@@ -102,15 +92,19 @@ class _MembersGrid(InProcessGrid):
         return [self._first + client for client in draw(self._members.scenario, self.number)]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Let the members begin; each answers when its reply is asked for."""
-        sent = list(messages)
-        if sent:
+        """Let the members begin; each answers, in their order, when its reply is asked for."""
+        ids = list(super().push_messages(messages))
+        # The strategy asks those in quarantine last.
+        waiting = sorted(self._waiting.items(), key=lambda item: item[1].metadata.dst_node_id)
+        self._waiting = dict(waiting)
+        if waiting:
+            sent = [message for _, message in waiting]
             asked = [message.metadata.dst_node_id - self._first for message in sent]
             model = to_model(sent[0].content.array_records[ARRAYS])
             self._answers = self._members.answers(
                 self.number, asked, model, partial(self._foresee, self.number, model)
             )
-        return super().push_messages(sent)
+        return ids
 
     def _answer(self, message: Message, context: Context) -> Message:
         del context
@@ -124,22 +118,22 @@ class _MembersGrid(InProcessGrid):
     def _foresee(self, number: int, sent: Model, clients: tuple[str, ...]) -> Oracle:
         strategy, nodes = self._strategy, {name: node for node, name in self.names.items()}
         known = tuple(nodes[client] for client in clients)
-        return self._members.foresee(strategy.defense, strategy.state, number, sent, known)
+        votes = Votes.of(known, excluded=strategy.reputation.excluded)
+        return self._members.foresee(strategy.defense, strategy.state, number, sent, known).told(
+            votes=votes
+        )
 
 
-def _read_back(folder: Path, names: dict[str, str], defense: Defense) -> Tally:
+def _read_back(folder: Path, names: dict[str, str]) -> Tally:
     tally = Tally()
-    limits = Limits(byzantine=defense.byzantine, min_clients=defense.min_clients)
-    reputation = None
     with RunStore.open(folder) as store:
+        ledger, changes = store.ledger, store.ledger.changes()
         for row in store.rounds():
             number = row["number"]
             verdicts = [replace(v, client=names[v.client]) for _, _, v in store.verdicts(number)]
             scores = [replace(s, client=names[s.client]) for _, s in store.scores(number)]
             tally.add(number, verdicts, scores, row["reason"])
-            judged = review(
-                reputation, number, scores, verdicts, policy=Policy("observe"), limits=limits
-            )
-            reputation = judged.reputation
-            tally.add_review(number, judged.standings, judged.changes)
+            standings = [replace(s, client=names[s.client]) for _, s in ledger.standings(number)]
+            own = [replace(c, client=names[c.client]) for c in changes if c.round == number]
+            tally.add_review(number, standings, own)
     return tally

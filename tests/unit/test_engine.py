@@ -31,6 +31,7 @@ from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import draw
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, QuickthornError
+from quickthorn.strategies.reputation import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +182,15 @@ def test_a_long_tail_thins_the_samples_of_both_sides() -> None:
         {"attackers": 3, "byzantine": 3, "attack": "alie", "defense": "fltrust"},
         {"attackers": 2, "byzantine": 2, "attack": "mimic", "defense": "foolsgold"},
         {
+            "attackers": 2,
+            "byzantine": 2,
+            "attack": "not_finite",
+            "defense": "nnm | trimmed_mean",
+            "quarantine": True,
+            "clients_per_round": 6,
+            "rounds": 6,
+        },
+        {
             "attackers": 1,
             "attack": "not_finite",
             "clients_per_round": 6,
@@ -194,6 +204,29 @@ def test_robust_strategy_makes_the_same_model_and_finds_the_same(changes: dict[s
     assert ours.model_digest == flower.model_digest
     names = ("evaluations", "scores", "verdicts", "unchanged_rounds", "unforged_rounds")
     for name in (*names, "trails", "changes"):
+        assert getattr(ours, name) == getattr(flower, name), name
+
+
+@pytest.mark.parametrize("defense", ["median", "weighted_mean"])
+def test_robust_strategy_leaves_out_the_same_also_honest_members(
+    monkeypatch: pytest.MonkeyPatch, defense: str
+) -> None:
+    """Whoever is a little unusual goes, and comes back: the honest too, in any order."""
+    hasty = Policy("quarantine", watch=0.05, quarantine=0.05, calm=0.01, calm_rounds=1)
+    monkeypatch.setattr(Scenario, "policy", hasty)
+    changes: dict[str, Any] = {
+        "attackers": 2,
+        "byzantine": 2,
+        "attack": "optimal_ipm" if defense == "median" else "sign_flip",
+        "defense": defense,
+        "partition": "dirichlet",
+        "quarantine": True,
+        "rounds": 9,
+    }
+    ours, flower = run(**changes), run(**changes, strategy="flower")
+    assert set(ours.quarantined) - set(ours.hostile)
+    assert ours.model_digest == flower.model_digest
+    for name in ("evaluations", "scores", "verdicts", "unchanged_rounds", "trails", "changes"):
         assert getattr(ours, name) == getattr(flower, name), name
 
 
