@@ -139,9 +139,8 @@ def test_the_excluded_are_scored_and_not_aggregated() -> None:
     assert max(shadow.scores, key=lambda score: score.z).client in hostile
 
 
-def test_signals_see_the_influence_of_those_alone_who_could_have_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_signals_compare_what_votes_received(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither quarantine nor further nodes make an honest client look distrusted by the rule."""
     seen: dict[str, Any] = {}
 
     def spy(*_: object, **given: object) -> tuple[tuple[()], None]:
@@ -149,8 +148,8 @@ def test_signals_see_the_influence_of_those_alone_who_could_have_one(
         return (), None
 
     monkeypatch.setattr(round_module, "score_updates", spy)
-    play(NINE, defense="krum", excluded={"h3"})
-    assert seen["influence"].keys() == NINE.keys() - {"h3"}
+    play(NINE, defense="mean", excluded={"h3"}, organizations={"h0": "North", "h8": "North"})
+    assert seen["influence"] == pytest.approx(dict.fromkeys(NINE.keys() - {"h3"}, 1.0))
 
 
 @pytest.mark.parametrize(
