@@ -16,7 +16,7 @@ from quickthorn.server.text import printable
 from quickthorn.server.witness import Sight, Terms, Witness
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError
-from quickthorn.strategies.registry import DEFAULT_SCORERS, find
+from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ARRAYS, NUM_EXAMPLES
 
@@ -50,7 +50,7 @@ class Observer(Strategy):
     organizations
         Client id (``key:…`` or ``node:…``) to the name under which the record shows it.
     scorers
-        Signals to compute, by name; cosine, Krum distance and norm by default.
+        Signals to compute, by name; all by default.
     spill_bytes
         From how many bytes on the updates of a round lie in a file of ``run_dir``; 2 GiB by
         default, 0 for never. They are held beside Flower's own replies.
@@ -76,7 +76,7 @@ class Observer(Strategy):
         byzantine: int,
         run_dir: str | Path | None = None,
         organizations: Mapping[str, str] | None = None,
-        scorers: Sequence[str] = DEFAULT_SCORERS,
+        scorers: Sequence[str] = SCORERS,
         spill_bytes: int = SPILL_BYTES,
     ) -> None:
         """Check the arguments; nothing is opened or sent yet."""

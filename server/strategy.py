@@ -29,7 +29,7 @@ from quickthorn.server.storage import SPILL_BYTES, spills
 from quickthorn.strategies import build
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.optimizer import build_optimizer
-from quickthorn.strategies.registry import DEFAULT_SCORERS, find
+from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.reputation import Limits, Policy, Reputation, review
 from quickthorn.strategies.round import RoundOutcome, run_round
 from quickthorn.strategies.updates import ModelLayout
@@ -101,7 +101,7 @@ class RobustStrategy(Strategy):
         own, for a defense that needs the server's update (``fltrust``); others leave it
         alone. If it raises or returns NaN, the round leaves the model unchanged with the reason.
     scorers
-        Signals to compute, by name; cosine, Krum distance and norm by default.
+        Signals to compute, by name; all by default.
     seed
         Of the draw of clients, and of rules that draw.
     max_reply_bytes
@@ -143,7 +143,7 @@ class RobustStrategy(Strategy):
         policy: Policy | None = None,
         optimizer: str | Step | Optimizer | Mapping[str, object] = "sgd",
         root: Root | None = None,
-        scorers: Sequence[str] = DEFAULT_SCORERS,
+        scorers: Sequence[str] = SCORERS,
         seed: int = 0,
         max_reply_bytes: int | None = None,
         spill_bytes: int = SPILL_BYTES,

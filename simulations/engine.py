@@ -25,7 +25,7 @@ from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import Tally, draw
 from quickthorn.strategies import build
 from quickthorn.strategies.optimizer import build_optimizer
-from quickthorn.strategies.registry import DEFAULT_SCORERS
+from quickthorn.strategies.registry import SCORERS
 from quickthorn.strategies.reputation import Limits, Reputation, review
 from quickthorn.strategies.round import run_round
 from quickthorn.strategies.updates import UpdateMatrix, Verdict
@@ -158,7 +158,7 @@ class Server:
 
 
 def run_rounds(
-    members: Members, watch: Stopwatch, after: After, scorers: Sequence[str] = DEFAULT_SCORERS
+    members: Members, watch: Stopwatch, after: After, scorers: Sequence[str] = SCORERS
 ) -> tuple[Model, Tally]:
     """Run all rounds; return the final model and what was found on the way."""
     scenario, layout = members.scenario, members.layout

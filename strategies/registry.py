@@ -75,8 +75,6 @@ SCORERS = (
     "similarity",
     "spectral",
 )
-# The others also mark honest organizations with unusual data; ask for them by name.
-DEFAULT_SCORERS = ("cosine", "krum_distance", "norm")
 OPTIMIZERS = ("adam", "momentum", "sgd", "yogi")
 
 _TABLES: Mapping[Kind, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from quickthorn.strategies.errors import QuickthornError
 from quickthorn.strategies.optimizer import Optimizer, build_optimizer
-from quickthorn.strategies.registry import DEFAULT_SCORERS
+from quickthorn.strategies.registry import SCORERS
 from quickthorn.strategies.scoring import score_updates
 from quickthorn.strategies.votes import Votes
 
@@ -63,7 +63,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     weights: Array,
     counters: Sequence[NDArray[np.int64]],
     quorum: int,
-    scorers: Sequence[str] = DEFAULT_SCORERS,
+    scorers: Sequence[str] = SCORERS,
     optimizer: Optimizer = PLAIN,
     trusted: Array | None = None,
     layout: ModelLayout | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.past import Past
-from quickthorn.strategies.registry import DEFAULT_SCORERS, find
+from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.supply import check_layout
 from quickthorn.strategies.updates import Score
 
@@ -90,7 +90,7 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     matrix: UpdateMatrix,
     *,
     byzantine: int,
-    scorers: Sequence[str] = DEFAULT_SCORERS,
+    scorers: Sequence[str] = SCORERS,
     layout: ModelLayout | None = None,
     influence: Mapping[str, float] | None = None,
     held: object = None,
