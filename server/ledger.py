@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import TYPE_CHECKING
 
 from quickthorn.server.entries import Entry
@@ -10,7 +11,6 @@ from quickthorn.strategies.errors import RunError
 from quickthorn.strategies.reputation import Change, Decision, Standing
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from quickthorn.server.entries import RoundRecord
@@ -33,15 +33,19 @@ class Ledger:
         Raises
         ------
         RunError
-            If the run has ended: a finished record stays as it is.
+            If the run has ended, since a finished record stays as it is, or the file cannot be
+            written.
 
         """
-        with self._connection:
-            written = self._connection.execute(
-                "INSERT INTO decision (at, who, client, action, why) SELECT ?, ?, ?, ?, ? "
-                "WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'ended')",
-                (decision.at, decision.who, decision.client, decision.action, decision.why),
-            )
+        try:
+            with self._connection:
+                written = self._connection.execute(
+                    "INSERT INTO decision (at, who, client, action, why) SELECT ?, ?, ?, ?, ? "
+                    "WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'ended')",
+                    (decision.at, decision.who, decision.client, decision.action, decision.why),
+                )
+        except sqlite3.OperationalError as error:  # whose file is it? is the disk full?
+            raise RunError(f"the decision could not be recorded: {error}.") from error
         if not written.rowcount:
             raise RunError(
                 "the run has ended: nothing will happen in it any more, and its record stays as "

@@ -60,6 +60,11 @@ class Roster:
     lines: tuple[Line, ...]
     coming: tuple[Entry, ...]
 
+    def label(self, client: Participant) -> str:
+        """Return the name of ``client``, or its id where others have the same name."""
+        alike = [line for line in self.lines if line.client.name == client.name]
+        return client.name if len(alike) == 1 else client.id
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from quickthorn.server.entries import Entry
     from quickthorn.server.roster import Line, Roster
+    from quickthorn.strategies.reputation import Standing
 
 _STYLES = {"watch": "yellow", "quarantined": "bold red", "banned": "red"}
 
@@ -32,20 +33,19 @@ def print_roster(roster: Roster, run: Path, console: Console) -> None:
     for name in ("since", "score", "evidence", "rounds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("reply", overflow="fold")
+    names = {line.client.id: roster.label(line.client) for line in roster.lines}
     for line in roster.lines:
-        table.add_row(
-            *_cells(line, roster.last),
-            style=_STYLES.get(line.standing.state if line.standing else ""),
-        )
+        name = escape(names[line.client.id])
+        style = _STYLES.get(line.standing.state) if line.standing else None
+        table.add_row(name, *_cells(line, roster.last), style=style)
     console.print(table)
     for line in roster.lines:
         if line.standing and line.standing.reason:
-            console.print(f"[bold]{escape(line.client.name)}[/bold]")
-            print_below(_reason(line), console)
+            console.print(f"[bold]{escape(names[line.client.id])}[/bold]")
+            print_below(_reason(line.standing), console)
     for line in roster.lines:
         if line.standing and line.standing.proposed:
-            _print_proposal(line, run, console, ended=bool(roster.ended))
-    names = {line.client.id: line.client.name for line in roster.lines}
+            _print_proposal(names[line.client.id], run, console, ended=bool(roster.ended))
     for entry in roster.coming:
         console.print(escape(f"{describe(entry, names, ended=bool(roster.ended))}."))
 
@@ -71,13 +71,11 @@ def _title(roster: Roster) -> str:
 
 
 def _cells(line: Line, last: int) -> list[str]:
-    name, standing = escape(line.client.name), line.standing
+    standing = line.standing
     if standing is None:
-        return [name, "-", "-", "-", "-", "-", _reply(line, last)]
-    state = f"{standing.state} *" if standing.proposed else standing.state
+        return ["-", "-", "-", "-", "-", _reply(line, last)]
     return [
-        name,
-        state,
+        f"{standing.state} *" if standing.proposed else standing.state,
         str(standing.since),
         figure(standing.score, 2),
         figure(standing.evidence, 4),
@@ -92,16 +90,12 @@ def _reply(line: Line, last: int) -> str:
     return line.verdict.code + ("" if line.judged == last else f", round {line.judged}")
 
 
-def _reason(line: Line) -> str:
-    standing = line.standing
-    if standing is None:
-        return ""
+def _reason(standing: Standing) -> str:
     like = f" Resembles {', '.join(standing.techniques)}." if standing.techniques else ""
     return f"{standing.reason}.{like}"
 
 
-def _print_proposal(line: Line, run: Path, console: Console, *, ended: bool) -> None:
-    name = line.client.name
+def _print_proposal(name: str, run: Path, console: Console, *, ended: bool) -> None:
     console.print(escape(f"* A quarantine of {name} is proposed and waits for a person."))
     if not ended:
         command = shlex.join(["quickthorn", "quarantine", str(run), name, "--why", "as proposed"])

@@ -12,6 +12,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from quickthorn.server.entries import FILE_NAME
 from quickthorn.server.store import RunStore
 from quickthorn.simulations.processes import LocalFederation, NodeSpec
@@ -33,6 +35,7 @@ def quickthorn(*arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.timeout(400)
 def test_a_quarantine_counts_from_the_next_round_and_so_does_a_return(tmp_path: Path) -> None:
     out, run = tmp_path / "ours.json", tmp_path / "ours.run"
     specs = [NodeSpec(name, {"partition-id": number}) for number, name in enumerate(NAMES)]
@@ -65,7 +68,7 @@ def test_a_quarantine_counts_from_the_next_round_and_so_does_a_return(tmp_path: 
             "rounds": len(steps),
             "gate": str(gate),
         }
-        finished = federation.run(APP, overrides=settings, deadline=150, on_tick=act)
+        finished = federation.run(APP, overrides=settings, deadline=300, on_tick=act)
     assert finished.completed, finished
     assert json.loads(out.read_text())["model"] == [2.5 + 2.0 + 2.5] * 4
     assert [found[number]["round"] for number in (1, 2)] == [1, 2], "the last recorded round"

@@ -101,10 +101,10 @@ def test_clients_come_by_suspicion_and_a_proposal_says_how_to_approve_it(
     code, out, err = command("clients", running.folder)
 
     assert (code, err) == (0, "")
-    assert out.index("west-clinic") < out.index("north-hospital") < out.index("north-clinic")
+    assert out.index("west-clinic") < out.index("north-hospital") < out.index(CLINIC)
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
     assert rows["north-hospital"] == ["healthy", "2", "0.25", "0.5000", "3", "ok"]
-    assert rows["north-clinic"] == ["-"] * 6
+    assert rows["key:2222222222222222"] == ["-"] * 6, "two clients of one name go by their ids"
     assert "watch *" in out
     assert "0.99 " in out, "a score is not rounded up to certainty"
     assert "0.9999 " in out

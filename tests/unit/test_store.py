@@ -260,6 +260,22 @@ def test_a_finished_record_takes_no_decision(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
+def test_a_decision_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quickthorn.server.store._LOCK_SECONDS", 0.01)
+    with RunStore.create(tmp_path, {}), RunStore.open(tmp_path, write=True) as person:
+        other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(RunError, match="could not be recorded: database is locked"):
+            person.ledger.add_decision(DECIDED)
+
+        other.execute("COMMIT")
+        other.close()
+        person.ledger.add_decision(DECIDED)
+
+
 def test_a_run_that_was_killed_has_not_ended(tmp_path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from quickthorn.server.store import RunStore\n"
