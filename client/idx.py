@@ -45,7 +45,7 @@ def find_idx(folder: Path, name: str) -> Path:
     what = "lacks" if folder.is_dir() else "is no folder, so it lacks"
     msg = (
         f"The data folder {str(folder)!r} {what} the file {name} (or {name}.gz); "
-        "put it there or point data-dir to the folder that holds it."
+        "put it there or point data-dir (data_dir of a scenario) to the folder that holds it."
     )
     raise ConfigurationError(msg)
 

@@ -183,6 +183,9 @@ class Scenario:
 
         """
         table = read_toml(path, "a scenario's TOML file")
+        if "grid" in table:
+            msg = f"{path} is a grid of scenarios; run it by quickthorn compare {path} --out DIR."
+            raise ConfigurationError(msg)
         return cls.from_table({**table, **_typed(settings or {})})
 
     @classmethod

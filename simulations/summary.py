@@ -118,7 +118,10 @@ def _clients(record: SimulationRecord) -> Table:
             style="bold red" if trail.state in STRIKING else "",
         )
     if len(ranked) > _NAMED_CLIENTS:
-        table.add_row(f"… {len(ranked) - _NAMED_CLIENTS} more", "", "", "", "", style="dim")
+        others = ranked[_NAMED_CLIENTS:]
+        hidden = len(set(others) & set(record.hostile))
+        words = f"… {len(others)} more" + (f", {hidden} hostile" if hidden else "")
+        table.add_row(words, "", "", "", "", style="dim")
     return table
 
 

@@ -30,17 +30,18 @@ class Breakdown:
         f*: the largest number of attackers in the grid up to which the worst case stays within
         ``WITHIN`` of the accuracy of the same defense without an attack, and no backdoor gets
         in. 0 if that never holds.
-    more
-        Whether it held as far as the grid goes or has been run, so that f* may be larger.
+    broken
+        The next number of attackers in the grid, where it does not hold; None where it held as
+        far as the grid goes or has been run, so that f* may be larger.
     failed
-        The next number of attackers, where its runs failed: the defense refuses such a cohort,
-        for instance. None where they did not.
+        Whether it does not hold there as its runs failed: the defense refuses such a cohort,
+        for instance.
 
     """
 
     attackers: int
-    more: bool
-    failed: int | None = None
+    broken: int | None = None
+    failed: bool = False
 
 
 def families(summary: Summary) -> dict[str, tuple[Condition, ...]]:
@@ -76,14 +77,14 @@ def breakdown(
         worst = worst_case(summary, condition, defense, splits)
         if not base or worst is None:
             if _has_failed(summary, condition, defense, splits):
-                return Breakdown(held, more=False, failed=condition.attackers)
+                return Breakdown(held, condition.attackers, failed=True)
             break
         backdoor = worst_backdoor(summary, condition, defense, splits)
         lets_in = backdoor is not None and backdoor.is_in
         if lets_in or worst[1].value.mean < fmean(base.values()) - WITHIN:
-            return Breakdown(held, more=False)
+            return Breakdown(held, condition.attackers)
         held = condition.attackers
-    return Breakdown(held, more=True) if held else None
+    return Breakdown(held) if held else None
 
 
 def _has_failed(

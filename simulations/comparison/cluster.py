@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from quickthorn.simulations.comparison.folder import Folder, Outcome
     from quickthorn.simulations.comparison.plan import Run
+
+
+_ANSWER = 20.0  # seconds within which a cluster's port is open, if it is
 
 
 class RayCrew:
@@ -40,8 +44,9 @@ class RayCrew:
         self._leave = not ray.is_initialized()
         if self._leave:
             try:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 msg = f"no Ray cluster answers at {address!r}: {error}. Start one: ray start --head"
                 raise ConfigurationError(msg) from error
         self.size = max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -109,6 +114,13 @@ def _execute(run: str, scenario: dict[str, Any], wanted: str) -> Outcome:
         msg = f"it has quickthorn {found}; install {wanted} there, as here."
         raise RunError(msg)
     return execute(run, scenario)
+
+
+def _knock(address: str) -> None:
+    """Raise an ``OSError`` if nothing listens at ``HOST:PORT``; Ray would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_ANSWER).close()
 
 
 def _import_ray() -> Any:  # noqa: ANN401 - a module that need not be there has no type

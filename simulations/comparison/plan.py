@@ -101,14 +101,18 @@ def read_grid(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     UnknownNameError
         If there is neither such a file nor such a shipped grid.
     ConfigurationError
-        If the file is no TOML.
+        If the file is no TOML, or has no grid.
 
     """
     if isinstance(source, Mapping):
         return source
     path = Path(source)
     if path.suffix == ".toml":
-        return read_toml(path, "a grid's TOML file")
+        tables = read_toml(path, "a grid's TOML file")
+        if "grid" not in tables:
+            msg = f"{path} has no table [grid]; one scenario is run by quickthorn simulate {path}."
+            raise ConfigurationError(msg)
+        return tables
     if str(source) in shipped_grids():
         place = resources.files(__package__) / _SHIPPED / f"{source}.toml"
         return tomllib.loads(place.read_text(encoding="utf-8"))

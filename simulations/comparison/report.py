@@ -227,8 +227,8 @@ def _defenses(summary: Summary) -> str:
     words = (
         f"f* is the largest number of attackers in the grid up to which the worst case stays "
         f"within {100 * WITHIN:.0f} points of the same defense without an attack and no backdoor "
-        "gets in; ≥ where the grid ends before the defense does. Where its runs failed at the next "
-        "number, for instance as it refuses such a cohort, that number stands beside."
+        "gets in; beside it stands the next number in the grid. ≥: the grid ends before the "
+        "defense does. Failed: the runs did, for instance as the defense refuses such a cohort."
     )
     inner = f'<div class="two"><div>{charts}</div><div>{table}</div></div>' if charts else table
     return (

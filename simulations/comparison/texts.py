@@ -66,14 +66,14 @@ def breakable(name: str) -> str:
 
 
 def breakdown_text(found: Breakdown | None) -> str:
-    """Return f*: ``2``, ``≥ 6`` where the grid ends before the defense does, or a dash.
+    """Return f* with what ended it: the defense, its runs, or (``≥ 6``) only the grid.
 
     >>> from quickthorn.simulations.comparison.breakdown import Breakdown
-    >>> breakdown_text(Breakdown(2, more=False, failed=4))
-    '2, failed at 4'
+    >>> breakdown_text(Breakdown(2, 4)), breakdown_text(Breakdown(2, 4, failed=True))
+    ('2, breaks at 4', '2, failed at 4')
     """
     if found is None:
         return "–"
-    if found.failed is not None:
-        return f"{found.attackers}, failed at {found.failed}"
-    return f"≥ {found.attackers}" if found.more else str(found.attackers)
+    if found.broken is None:
+        return f"≥ {found.attackers}"
+    return f"{found.attackers}, {'failed' if found.failed else 'breaks'} at {found.broken}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quickthorn.simulations.comparison.folder import Outcome
 from quickthorn.simulations.scenario import Scenario
+from quickthorn.strategies.errors import QuickthornError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,8 +67,9 @@ def _failed(outcome: Outcome) -> bool:
 
 
 def _in_words(error: Exception) -> str:
-    """Return the error in one line, with the place where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """Return the error in one line; one that is no error of ours with where it was raised."""
+    ours = isinstance(error, QuickthornError)
+    frames = [] if ours else traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}{where}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -238,3 +240,16 @@ def test_without_ray_it_says_what_to_install(
     with pytest.raises(ConfigurationError, match=r"pip install 'quickthorn\[ray\]'"):
         compare(grid, tmp_path, ray="auto")
     assert not Folder(tmp_path).runs()
+
+
+def test_a_cluster_that_does_not_answer_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = SimpleNamespace(is_initialized=lambda: False)  # init would be an AttributeError
+    monkeypatch.setitem(sys.modules, "ray", never)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        grid = {"scenario": {}, "grid": {"defense": ["mean"]}}
+        with pytest.raises(ConfigurationError, match=f"no Ray cluster answers at '{address}'"):
+            compare(grid, tmp_path, ray=address)

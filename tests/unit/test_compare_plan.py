@@ -133,6 +133,9 @@ def test_a_grid_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text('[scenario]\n[grid]\ndefense = ["mean"]\n', encoding="utf-8")
     assert read_grid(path) == {"scenario": {}, "grid": {"defense": ["mean"]}}
+    path.write_text("clients = 5\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"no table \[grid\]; one scenario is run by"):
+        read_grid(path)
     assert read_grid("quick")["grid"]
     with pytest.raises(UnknownNameError, match=r"grid 'quik'; did you mean 'quick'"):
         read_grid("quik")

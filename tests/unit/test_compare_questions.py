@@ -244,8 +244,8 @@ def test_without_a_clean_run_nothing_is_said_of_loss_and_breakdown() -> None:
 @pytest.mark.parametrize(
     ("by_attackers", "words"),
     [
-        ({1: 0.88, 2: 0.86, 4: 0.5}, "2"),
-        ({1: 0.84, 2: 0.9, 4: 0.9}, "0"),  # breaks at once, whatever follows
+        ({1: 0.88, 2: 0.86, 4: 0.5}, "2, breaks at 4"),
+        ({1: 0.84, 2: 0.9, 4: 0.9}, "0, breaks at 1"),  # breaks at once, whatever follows
         ({1: 0.9, 2: 0.9, 4: 0.86}, "≥ 4"),
         ({1: 0.9, 2: "refused", 4: 0.9}, "1, failed at 2"),
         ({1: "refused", 2: 0.9, 4: 0.9}, "0, failed at 1"),
@@ -276,7 +276,7 @@ def test_a_defense_that_lets_a_backdoor_in_is_broken() -> None:
     grid = {"defense": ["median"], "attack": ATTACKS, "attackers": [1, 2, 4], "seed": [0]}
     found = summarize(results(grid, make))
     (family,) = families(found).values()
-    assert breakdown_text(breakdown(found, family, "median")) == "2"
+    assert breakdown_text(breakdown(found, family, "median")) == "2, breaks at 4"
 
 
 def test_a_defense_that_refuses_a_cohort_at_all_has_failed_there() -> None:

@@ -39,6 +39,7 @@ def test_a_scenario_survives_toml(tmp_path: Path) -> None:
         ("[server]\n", "unknown key of the scenario 'server'"),
         ('clients = "20"', "clients in the scenario must be an integer; got '20'"),
         ("atackers = 2", "did you mean 'attackers'"),
+        ("[grid]\n", "is a grid of scenarios; run it by quickthorn compare"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(

@@ -104,6 +104,16 @@ def test_unchanged_rounds_are_told_with_the_reason(
     assert "4 valid updates, the defense needs 5" in " ".join(out.split())
 
 
+def test_the_hostile_whom_the_list_does_not_name_are_counted(
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    changes = ("attack=none", "attackers=3", "clients=30", "defense=mean")
+    _, out, _ = command(*(part for change in changes for part in ("--set", change)))
+    named = sum(line.strip().startswith("client-") and " *" in line for line in out.splitlines())
+    assert named < 3
+    assert f"22 more, {3 - named} hostile" in " ".join(out.split())
+
+
 def test_rounds_without_the_attack_are_told_with_the_reason(
     command: Callable[..., tuple[int, str, str]],
 ) -> None:
