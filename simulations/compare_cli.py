@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,8 +112,8 @@ def _tell(found: Comparison, *, as_json: bool) -> None:
         return
     words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     typer.echo(f"{len(found.results)} runs: {words}.")
-    for error in dict.fromkeys(item.error for item in found.results if item.error):
-        typer.echo(f"  {error}", err=True)
+    for error, times in Counter(item.error for item in found.results if item.error).items():
+        typer.echo(f"  {times} x {error}", err=True)
     if counts["failed"]:
         typer.echo("--retry-failed does those that failed again.", err=True)
     typer.echo(f"Report: {found.report}")
@@ -146,7 +147,7 @@ class Shown:
         words = f"runs ({self._failed} failed)" if self._failed else "runs"
         self.bar.update(self._task, description=words, completed=self.done, total=self.done + left)
         quiet = time.monotonic() - self._said < _SECONDS_BETWEEN_LINES
-        if not self._console.is_terminal and not (quiet and left):
+        if not self._console.is_terminal and self.done + left and not (quiet and left):
             self._said = time.monotonic()
             rest = (self._said - self._began) * left / max(self.done, 1)
             time_left = f", about {math.ceil(rest / 60)} min left" if self.done and left else ""

@@ -178,7 +178,8 @@ def _breakdown(summary: Summary, name: str, family: Sequence[Condition]) -> Figu
     axes.set_xticks([condition.attackers for condition in family])
     axes.set_ylabel("worst accuracy over attacks and splits, %")
     axes.set_title(name, fontsize=9, loc="left")
-    axes.legend(fontsize=7)
+    if axes.lines:
+        axes.legend(fontsize=7)
     return figure
 
 

@@ -77,7 +77,7 @@ def test_a_failed_run_is_said_and_makes_the_exit_code(
     answer = run("quick", "--out", str(tmp_path))
     assert answer.exit_code == 1
     assert "2 runs: 1 done, 1 failed." in answer.stdout
-    assert "ValueError: no such thing" in answer.stderr
+    assert "  1 x ValueError: no such thing" in answer.stderr
     assert "--retry-failed" in answer.stderr
     assert "report.html" in answer.stdout
 

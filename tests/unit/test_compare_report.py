@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +221,9 @@ def test_the_tables_have_a_row_per_run(found: tuple[Result, ...], tmp_path: Path
 
 
 def test_every_figure_is_a_png_and_a_pdf(found: tuple[Result, ...], tmp_path: Path) -> None:
+    write_figures(summarize(results(GRID, lambda _: None)), tmp_path / "empty")
+    assert any((tmp_path / "empty").iterdir())
+    shutil.rmtree(tmp_path / "empty")
     write_figures(summarize([item for item in found if item.run.scenario.attackers != 2]), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     stems = {name.rpartition(".")[0] for name in names}
