@@ -21,6 +21,8 @@ from quickthorn.strategies.scoring import (
 )
 from quickthorn.strategies.updates import Score, UpdateMatrix
 
+THREE = ("cosine", "krum_distance", "norm")
+
 
 def matrix(rows: np.ndarray[Any, Any]) -> UpdateMatrix:
     return UpdateMatrix(np.array(rows), tuple(f"c{number:02}" for number in range(len(rows))))
@@ -105,15 +107,14 @@ def test_a_flipped_update_stands_out_by_its_direction() -> None:
 
 
 def test_a_signal_that_needs_more_clients_is_left_out() -> None:
-    rows = np.ones((3, 2), np.float32)
+    rows = np.ones((4, 2), np.float32)
 
     found = {
-        n: {s.signal for s in score_updates(matrix(rows[:n]), byzantine=1)[0]} for n in (1, 2, 3)
+        n: {s.signal for s in score_updates(matrix(rows[:n]), byzantine=1, scorers=THREE)[0]}
+        for n in (1, 2, 3, 4)
     }
 
-    assert list(found.values()) == [{"cosine", "norm"}] * 3
-    four, _ = score_updates(matrix(np.ones((4, 2), np.float32)), byzantine=1)
-    assert {score.signal for score in four} == {"cosine", "krum_distance", "norm"}
+    assert list(found.values()) == [{"cosine", "norm"}] * 3 + [{*THREE}]
 
 
 def test_the_worst_signal_counts_and_is_named_first() -> None:
@@ -147,7 +148,8 @@ def test_one_that_differs_where_all_others_agree_has_a_finite_score_and_a_true_s
     rows = np.zeros((6, 3))
     rows[4] = 2.0
 
-    found = [s for s in score_updates(matrix(rows), byzantine=1)[0] if s.client == "c04"]
+    scores, _ = score_updates(matrix(rows), byzantine=1, scorers=THREE)
+    found = [score for score in scores if score.client == "c04"]
 
     assert {s.signal for s in found if s.reason} == {"norm", "krum_distance"}
     assert all(s.z < 40 for s in found)

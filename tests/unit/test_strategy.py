@@ -123,13 +123,14 @@ def test_the_order_of_arrival_changes_no_bit(defense: str, tmp_path: Path) -> No
     ]
 
     assert outcomes[0].bits == outcomes[1].bits
-    order = []
+    order, scores = [], []
     for outcome in outcomes:
         with outcome.record() as record:
             order.append([verdict.client for _, _, verdict in record.verdicts(1)])
-            scores = record.scores()
-        assert len(scores) == 2 * 3 * 7
+            scores.append(record.scores())
     assert order[0] == list(reversed(order[1]))
+    assert scores[0] == scores[1]
+    assert sum(score.signal == "norm" for _, score in scores[0]) == 2 * 7
 
 
 def test_the_server_holds_the_matrix_and_about_two_replies(tmp_path: Path) -> None:
