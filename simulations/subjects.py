@@ -9,11 +9,14 @@ import numpy as np
 
 from quickthorn.strategies import UpdateMatrix, available, build
 from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.facts import Facts
+from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.scoring import score_updates
+from quickthorn.strategies.updates import ModelLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from quickthorn.strategies.updates import Array
 
@@ -21,15 +24,21 @@ if TYPE_CHECKING:
 _MOST_CLIENTS = {"mda": 32}
 _COMMA = re.compile(r",(?![^(]*\))")  # none between parameters
 _PIPELINES = ("nnm | trimmed_mean", "clip | median", "bucketing | krum")
+# Every signal at once, alone and after a rule, with which it shares what both compute.
+_TOGETHER = "all scorers"
+_AFTER = f" & {_TOGETHER}"
+_ROUNDS = tuple(rule + _AFTER for rule in ("median", "krum", "nnm | trimmed_mean"))
 
 
 def all_rules() -> tuple[str, ...]:
-    """Return every aggregator, some pipelines and every scorer."""
-    return (*available()["aggregator"], *_PIPELINES, *SCORERS)
+    """Return every aggregator, some pipelines and every scorer, alone and together."""
+    return (*available()["aggregator"], *_PIPELINES, *SCORERS, _TOGETHER, *_ROUNDS)
 
 
 def read_rules(text: str) -> tuple[str, ...]:
     """Return the defenses and scorers that a text names, separated by commas.
+
+    ``all scorers`` stands for all of them, and ``krum & all scorers`` for a round with both.
 
     Raises
     ------
@@ -43,7 +52,14 @@ def read_rules(text: str) -> tuple[str, ...]:
 
     """
     parts = filter(None, (part.strip() for part in _COMMA.split(text)))
-    return tuple(part if part in SCORERS else str(build(part, byzantine=0)) for part in parts)
+    return tuple(map(_read, parts))
+
+
+def _read(part: str) -> str:
+    if part in {*SCORERS, _TOGETHER}:
+        return part
+    rule = part.removesuffix(_AFTER)
+    return str(build(rule, byzantine=0)) + part[len(rule) :]
 
 
 def most_liars(rule: str, n: int) -> int | None:
@@ -63,26 +79,60 @@ def most_liars(rule: str, n: int) -> int | None:
 
 def _least_clients(rule: str, byzantine: int) -> int | None:
     """Return the smallest n for so many liars; None where a rule refuses to search that long."""
-    if rule in SCORERS:
-        return find("scorer", rule).min_clients(byzantine)
+    scorers, defense = _parts(rule)
+    least = max((find("scorer", name).min_clients(byzantine) for name in scorers), default=1)
     try:
-        return build(rule, byzantine=byzantine).min_clients
+        return max(least, build(defense, byzantine=byzantine).min_clients) if defense else least
     except ConfigurationError:
         return None
 
 
-def subject(rule: str, byzantine: int) -> Callable[[Array], object]:
-    """Return what runs a defense or a scorer on (n, d) updates, with whatever it asks for."""
+def _parts(rule: str) -> tuple[Sequence[str], str]:
+    """Return the scorers of a subject and its defense, or an empty text."""
     if rule in SCORERS:
-        return lambda values: score_updates(
-            UpdateMatrix(values, client_names(len(values))), byzantine=byzantine, scorers=[rule]
-        )
-    defense = build(rule, byzantine=byzantine)
-    return lambda values: defense.aggregate(
-        values,
-        weights=np.full(len(values), 100.0) if defense.needs_weights else None,
-        trusted=np.array(values[0]) if defense.needs_trusted else None,
-    )
+        return [rule], ""
+    if rule == _TOGETHER:
+        return SCORERS, ""
+    defense = rule.removesuffix(_AFTER)
+    return SCORERS if defense != rule else [], defense
+
+
+def subject(rule: str, byzantine: int) -> Callable[[Array], object]:
+    """Return what runs a defense, scorers or both on (n, d) updates, with what they ask for."""
+    scorers, text = _parts(rule)
+    defense = build(text, byzantine=byzantine) if text else None
+
+    def run(values: Array) -> object:
+        matrix = UpdateMatrix(values, client_names(len(values)))
+        layout = _layout(values)
+        known = Facts(by_blocks(matrix.values), layout)
+        found: list[object] = []
+        if defense is not None:
+            weights = np.full(len(values), 100.0) if defense.needs_weights else None
+            trusted = np.array(values[0]) if defense.needs_trusted else None
+            found.append(defense.aggregate(matrix, weights=weights, trusted=trusted, known=known))
+        if scorers:
+            influence = dict.fromkeys(matrix.clients, 1.0)
+            scores = score_updates(
+                matrix,
+                byzantine=byzantine,
+                scorers=scorers,
+                layout=layout,
+                influence=influence,
+                known=known,
+            )
+            found.append(scores)
+        return found
+
+    return run
+
+
+def _layout(values: Array) -> ModelLayout:
+    """Return a layout of nine tenths and one tenth of the columns."""
+    columns = np.broadcast_to(values[0, 0], values.shape[1])  # no memory
+    last = len(columns) // 10
+    parts = {"body": columns[last:], "head": columns[:last]} if last else {"body": columns}
+    return ModelLayout.of(parts)
 
 
 def client_names(n: int) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from quickthorn.strategies.votes import Votes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.facts import Facts
     from quickthorn.strategies.kernels.device import DeviceTensor
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.updates import Array, ModelLayout
@@ -167,6 +168,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         layout: ModelLayout | None = None,
         state: State | None = None,
         rng: np.random.Generator | None = None,
+        known: Facts | None = None,
     ) -> Aggregate:
         """Run the pipeline over one round's updates; a pure function of its arguments.
 
@@ -195,6 +197,9 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
             ``Aggregate.state`` of the round before; None in the first.
         rng
             For a rule that draws; None gives a generator seeded with 0.
+        known
+            The facts of these very updates, for the rules and the signals of a round to share
+            what each computes; the same bits with and without.
 
         Returns
         -------
@@ -223,15 +228,18 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
         self.check_cohort(len(votes))
         who = str(self)
         claims = check_weights(weights, n, who=who) if self.needs_weights else None
+        own = by_blocks(values) if known is None else known.values
+        rows = votes.rows(own)
         supply = {
             "byzantine": self.byzantine,
             "weights": None if claims is None else votes.claims(claims),
             "trusted": check_trusted(trusted, values, who=who) if self.needs_trusted else None,
             "layout": check_layout(layout, d, who=who),
             "clients": votes.names,
+            "known": known if rows is own else None,
             "rng": np.random.default_rng(0) if rng is None else rng,
         }
-        found = self._run(votes.rows(by_blocks(values)), supply, dict(state or {}))
+        found = self._run(rows, supply, dict(state or {}))
         if found.influence is None:
             return found
         return replace(found, influence=votes.by_client(found.influence))
@@ -248,7 +256,7 @@ byzantine=3; got n=7. Lower byzantine or raise the cohort.
                 for mixing in reversed(mixings):
                     influence = None if influence is None else influence @ mixing
                 return Aggregate(outcome.vector, influence, state or None)
-            values = outcome.values
+            values, supply["known"] = outcome.values, None
             if outcome.mixing is not None:
                 mixings.append(outcome.mixing)
                 if len(outcome.mixing) < outcome.mixing.shape[1]:

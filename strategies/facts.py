@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.aggregators.median import median
 from quickthorn.strategies.kernels.angles import cosine_matrix, cosines_of
-from quickthorn.strategies.kernels.pairwise import distances_of, gram, typical_exponent
+from quickthorn.strategies.kernels.order import middle_mean
+from quickthorn.strategies.kernels.pairwise import central_of, distances_of, gram, typical_exponent
 from quickthorn.strategies.kernels.rows import LARGEST, MODERATE, row_norms
 from quickthorn.strategies.kernels.surveys import survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.kernels.pairwise import CentralGram
     from quickthorn.strategies.kernels.rows import Rows
     from quickthorn.strategies.kernels.surveys import Survey
     from quickthorn.strategies.updates import Array, ModelLayout
@@ -31,7 +32,7 @@ _LARGEST_RATIO = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """The updates of one round, and what all scorers together compute of them only once.
+    """The updates of one round, and what signals and rules compute of them only once.
 
     Attributes
     ----------
@@ -59,7 +60,7 @@ class Facts:
     @cached_property
     def center(self) -> Array:
         """Return the (d,) coordinate-wise median."""
-        return median(self.values).vector
+        return middle_mean(self.values, (len(self.values) - 1) // 2)
 
     @cached_property
     def center_length(self) -> float:
@@ -100,12 +101,17 @@ class Facts:
     @cached_property
     def products(self) -> NDArray[np.float64]:
         """Return the (n, n) inner products of the rows / 2^exponent."""
-        return gram(self.values, self.exponent)
+        return _frozen(gram(self.values, self.exponent))
 
     @cached_property
     def distances(self) -> NDArray[np.float64]:
         """Return the (n, n) squared distances, as ``pairwise.squared_distances`` does."""
-        return distances_of(self.products)
+        return _frozen(distances_of(self.products))
+
+    @cached_property
+    def central(self) -> CentralGram:
+        """Return the inner products about the most central row, as ``pairwise.central_gram``."""
+        return central_of(self.products)
 
     @cached_property
     def cosines(self) -> NDArray[np.float64]:
@@ -141,3 +147,9 @@ def log_ratios(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     logarithms: NDArray[np.float64] = np.log(np.maximum(ratios, 1.0 / _LARGEST_RATIO))
     return logarithms
+
+
+def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let nobody change what others go on using."""
+    array.flags.writeable = False
+    return array

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 Kind = Literal["aggregator", "preaggregator", "scorer", "optimizer"]
 
 # Keyword arguments that the library supplies; every other keyword is the user's parameter.
-# ``held``, ``influence`` and ``past`` are for scorers, ``rng``, ``state``, ``trusted`` and
-# ``weights`` for the others.
+# ``held``, ``influence`` and ``past`` are for scorers, ``known``, ``rng``, ``state``, ``trusted``
+# and ``weights`` for the others.
 SUPPLIED = frozenset(
     {
         "byzantine",
         "clients",
         "held",
         "influence",
+        "known",
         "layout",
         "past",
         "rng",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.strategies.errors import QuickthornError
+from quickthorn.strategies.facts import Facts
+from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.optimizer import Optimizer, build_optimizer
 from quickthorn.strategies.registry import SCORERS
 from quickthorn.strategies.scoring import score_updates
@@ -125,7 +127,9 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     """
     clients = () if matrix is None else matrix.clients
     votes = Votes.of(clients, excluded=excluded, organizations=organizations)
+    known = None if matrix is None else Facts(by_blocks(matrix.values), layout)
     given = {"votes": votes, "trusted": trusted, "layout": layout, "state": state, "rng": rng}
+    given["known"] = known
     needed = max(quorum, defense.min_clients)
     if matrix is None or len(votes) < needed:
         outcome = _stays(_too_few(votes, needed, defense.byzantine), state)
@@ -145,6 +149,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
             influence=_in_equal_shares(outcome.influence, votes, clients),
             held=held,
             state=(state or {}).get("scorers"),
+            known=known,
         )
     following = outcome.state if kept is None else {**(outcome.state or {}), "scorers": kept}
     return replace(outcome, scores=scores, state=following)

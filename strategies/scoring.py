@@ -95,6 +95,7 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     influence: Mapping[str, float] | None = None,
     held: object = None,
     state: State | None = None,
+    known: Facts | None = None,
 ) -> tuple[tuple[Score, ...], State | None]:
     """Score every client of one round on every signal; a pure function, whatever the rule.
 
@@ -115,6 +116,8 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
         What the server measured on data that it holds itself.
     state
         What this function returned in the round before; None in the first.
+    known
+        The facts of these updates, where the rule has computed some of them.
 
     Returns
     -------
@@ -139,7 +142,8 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
 
     """
     check_layout(layout, matrix.values.shape[1], who="scoring")
-    facts, past = Facts(by_blocks(matrix.values), layout), Past.of(state)
+    facts = Facts(by_blocks(matrix.values), layout) if known is None else known
+    past = Past.of(state)
     supply = {
         "byzantine": byzantine,
         "clients": matrix.clients,

@@ -100,6 +100,7 @@ pass what it returned in the round before, or None to begin anew.
 def trial_supply(n: int) -> dict[str, Any]:
     """Return what a rule needs to run on n updates of one column, for a trial."""
     return {
+        "known": None,
         "weights": np.ones(n),
         "trusted": np.zeros(1),
         "layout": None,

@@ -15,10 +15,11 @@ from quickthorn.strategies.updates import Aggregate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.facts import Facts
     from quickthorn.strategies.kernels.rows import Rows
 
 
-def bulyan(values: Rows, *, byzantine: int) -> Aggregate:
+def bulyan(values: Rows, *, byzantine: int, known: Facts | None = None) -> Aggregate:
     """Pick n − 2f updates by iterated Krum, then average around their coordinate-wise median.
 
         S = θ = n − 2f picks: each time the row with the best Krum score among those left
@@ -35,6 +36,8 @@ def bulyan(values: Rows, *, byzantine: int) -> Aggregate:
         (n, d) updates, n >= 4f + 3.
     byzantine
         f, how many clients may lie.
+    known
+        What signals or rules have computed of the updates already.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def bulyan(values: Rows, *, byzantine: int) -> Aggregate:
     ICML 2018, section 4.
 
     """
-    picks = bulyan_picks(squared_distances(values), byzantine)
+    distances = squared_distances(values) if known is None else known.distances
+    picks = bulyan_picks(distances, byzantine)
     return Aggregate(nearest_mean(values, picks, len(values) - 4 * byzantine))
 
 

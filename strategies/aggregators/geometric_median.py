@@ -15,6 +15,7 @@ from quickthorn.strategies.updates import Aggregate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.facts import Facts
     from quickthorn.strategies.kernels.pairwise import CentralGram
     from quickthorn.strategies.kernels.rows import Rows
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 _MAX_STEPS = 200
 
 
-def geometric_median(values: Rows, *, tolerance: float = 1e-10) -> Aggregate:
+def geometric_median(
+    values: Rows, *, tolerance: float = 1e-10, known: Facts | None = None
+) -> Aggregate:
     """Find the point with the smallest sum of distances to the updates.
 
         A(x) = argmin_z Σ ‖z − x_i‖ = Σ w_i x_i,   w_i ∝ 1 / max(ν, ‖z − x_i‖)
@@ -40,6 +43,8 @@ def geometric_median(values: Rows, *, tolerance: float = 1e-10) -> Aggregate:
         (n, d) updates; fewer than n/2 of them may lie.
     tolerance
         When a weight counts as settled; above 0, below 1.
+    known
+        What signals or rules have computed of the updates already.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def geometric_median(values: Rows, *, tolerance: float = 1e-10) -> Aggregate:
     if not 0 < tolerance < 1:
         msg = f"tolerance of geometric_median must be above 0 and below 1; got {tolerance}."
         raise ConfigurationError(msg)
-    gram = central_gram(values)
+    gram = central_gram(values) if known is None else known.central
     influence = np.zeros(len(values))
     influence[gram.near] = median_weights(gram, tolerance)
     return Aggregate(combine(influence[None, :], values)[0], influence)

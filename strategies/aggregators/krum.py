@@ -16,6 +16,7 @@ from quickthorn.strategies.updates import Aggregate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from quickthorn.strategies.facts import Facts
     from quickthorn.strategies.kernels.rows import Rows
 
 _REFERENCE = "Blanchard et al., NeurIPS 2017; n-f-1: Allouah et al., AISTATS 2023"
@@ -25,14 +26,14 @@ Neighbors = Literal["n-f-2", "n-f-1"]
 
 
 def krum_scores(
-    values: Rows, byzantine: int, neighbors: Neighbors = "n-f-2"
+    distances: NDArray[np.float64], byzantine: int, neighbors: Neighbors = "n-f-2"
 ) -> NDArray[np.float64]:
     """Return each row's sum of squared distances to its nearest others.
 
     Parameters
     ----------
-    values
-        (n, d) updates, n >= f + 3; f + 1 where one more neighbor counts.
+    distances
+        (n, n) squared distances, n >= f + 3; f + 1 where one more neighbor counts.
     byzantine
         f, how many clients may lie.
     neighbors
@@ -44,13 +45,6 @@ def krum_scores(
         (n,); infinite for a row whose squares overflow.
 
     """
-    return scores_of(squared_distances(values), byzantine, neighbors)
-
-
-def scores_of(
-    distances: NDArray[np.float64], byzantine: int, neighbors: Neighbors = "n-f-2"
-) -> NDArray[np.float64]:
-    """Return ``krum_scores`` from the (n, n) squared distances, which stay as they are."""
     others = distances.copy()
     np.fill_diagonal(others, np.inf)
     count = len(others) - byzantine - (1 if neighbors == "n-f-1" else 2)
@@ -58,7 +52,13 @@ def scores_of(
     return scores
 
 
-def krum(values: Rows, *, byzantine: int, neighbors: Neighbors = "n-f-2") -> Aggregate:
+def krum(
+    values: Rows,
+    *,
+    byzantine: int,
+    neighbors: Neighbors = "n-f-2",
+    known: Facts | None = None,
+) -> Aggregate:
     """Choose the update with the smallest sum of squared distances to its nearest others.
 
         s_i = Σ_{j ∈ N_i} ‖x_i − x_j‖²,   A(x) = x_i*,  i* = argmin s_i
@@ -75,6 +75,8 @@ def krum(values: Rows, *, byzantine: int, neighbors: Neighbors = "n-f-2") -> Agg
         f, how many clients may lie.
     neighbors
         Which of the two: ``n-f-2`` or ``n-f-1``.
+    known
+        What signals or rules have computed of the updates already.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def krum(values: Rows, *, byzantine: int, neighbors: Neighbors = "n-f-2") -> Agg
     2023.
 
     """
-    return multi_krum(values, byzantine=byzantine, select=1, neighbors=neighbors)
+    return multi_krum(values, byzantine=byzantine, select=1, neighbors=neighbors, known=known)
 
 
 def multi_krum(
@@ -102,6 +104,7 @@ def multi_krum(
     byzantine: int,
     select: int | None = None,
     neighbors: Neighbors = "n-f-2",
+    known: Facts | None = None,
 ) -> Aggregate:
     """Average the updates with the best Krum scores, each alike.
 
@@ -117,6 +120,8 @@ def multi_krum(
         m, from 1 to n − f; n − f − 2 by default, n − f with ``n-f-1``.
     neighbors
         How many others a score counts, as for ``krum``: ``n-f-2`` or ``n-f-1``.
+    known
+        What signals or rules have computed of the updates already.
 
     Returns
     -------
@@ -144,7 +149,8 @@ def multi_krum(
     if not 1 <= m <= n - byzantine:
         msg = f"multi_krum needs select from 1 to n - f = {n - byzantine}; got {m}."
         raise ConfigurationError(msg)
-    best = np.argsort(krum_scores(values, byzantine, neighbors), kind="stable")[:m]
+    distances = squared_distances(values) if known is None else known.distances
+    best = np.argsort(krum_scores(distances, byzantine, neighbors), kind="stable")[:m]
     influence = np.zeros(n)
     influence[best] = 1.0 / m
     return Aggregate(combine(influence[None, :], values)[0], influence)

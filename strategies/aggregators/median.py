@@ -9,10 +9,11 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Aggregate
 
 if TYPE_CHECKING:
+    from quickthorn.strategies.facts import Facts
     from quickthorn.strategies.kernels.rows import Rows
 
 
-def median(values: Rows) -> Aggregate:
+def median(values: Rows, *, known: Facts | None = None) -> Aggregate:
     """Take the median of every coordinate; for even n the mean of the two middle values.
 
         A(x)_k = median(x_1k, …, x_nk)
@@ -21,6 +22,8 @@ def median(values: Rows) -> Aggregate:
     ----------
     values
         (n, d) updates.
+    known
+        What signals or rules have computed of the updates already.
 
     Returns
     -------
@@ -39,6 +42,8 @@ def median(values: Rows) -> Aggregate:
     ICML 2018, Definition 1.
 
     """
+    if known is not None:
+        return Aggregate(known.center.copy())
     return Aggregate(middle_mean(values, (len(values) - 1) // 2))
 
 

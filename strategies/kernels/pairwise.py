@@ -92,8 +92,12 @@ def central_gram(values: Rows) -> CentralGram:
         (n, d) float32 or float64 deltas.
 
     """
-    products = gram(values, typical_exponent(values))
-    reach = np.sort(distances_of(products), axis=1)[:, len(values) // 2]
+    return central_of(gram(values, typical_exponent(values)))
+
+
+def central_of(products: NDArray[np.float64]) -> CentralGram:
+    """Return ``central_gram`` from the inner products of the rows, which stay as they are."""
+    reach = np.sort(distances_of(products), axis=1)[:, len(products) // 2]
     center = int(np.argmin(reach))
     with np.errstate(over="ignore", invalid="ignore"):
         central = products - products[center] - products[:, [center]] + products[center, center]

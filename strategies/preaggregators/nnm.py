@@ -12,10 +12,11 @@ from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.updates import Mixed
 
 if TYPE_CHECKING:
+    from quickthorn.strategies.facts import Facts
     from quickthorn.strategies.kernels.rows import Rows
 
 
-def nnm(values: Rows, *, byzantine: int) -> Mixed:
+def nnm(values: Rows, *, byzantine: int, known: Facts | None = None) -> Mixed:
     """Replace every update by the mean of its n − f nearest updates, itself included.
 
         y_i = 1/(n − f) Σ_{j ∈ N_i} x_j
@@ -29,6 +30,8 @@ def nnm(values: Rows, *, byzantine: int) -> Mixed:
         (n, d) updates, n >= 2f + 1.
     byzantine
         f, how many clients may lie.
+    known
+        What signals or rules have computed of the updates already.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def nnm(values: Rows, *, byzantine: int) -> Mixed:
 
     """
     n = len(values)
-    distances = squared_distances(values)
+    distances = squared_distances(values) if known is None else known.distances.copy()
     np.fill_diagonal(distances, -1.0)  # itself first, also among its duplicates
     nearest = np.argsort(distances, axis=1, kind="stable")[:, : n - byzantine]
     mixing = np.zeros((n, n))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quickthorn.strategies.aggregators.krum import scores_of
+from quickthorn.strategies.aggregators.krum import krum_scores
 from quickthorn.strategies.facts import log_ratios, ratios_to_median
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
@@ -44,7 +44,7 @@ def krum_distance(facts: Facts, *, byzantine: int) -> Signal:
     Blanchard et al., NeurIPS 2017, section 4; here as evidence, whatever rule aggregates.
 
     """
-    distances = np.sqrt(scores_of(facts.distances, byzantine))
+    distances = np.sqrt(krum_scores(facts.distances, byzantine))
     # An update whose squares overflow is infinitely far; a large number keeps figures finite.
     distances = np.minimum(distances, np.finfo(np.float64).max)
     ratios = ratios_to_median(distances)

@@ -28,7 +28,7 @@ def supply(spec: Spec, cohort: Cohort, rng: np.random.Generator | None = None) -
         "state": None,
         "rng": np.random.default_rng(0) if rng is None else rng,
     }
-    return {name: given[name] for name in spec.supplied}
+    return {name: given[name] for name in spec.supplied & given.keys()}
 
 
 def twin(subject: Subject, cohort: Cohort) -> NDArray[np.float64]:

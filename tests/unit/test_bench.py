@@ -40,6 +40,7 @@ def test_every_rule_and_scorer_is_timed_beside_its_alternatives() -> None:
     lines = {line["rule"]: line for line in found["lines"]}
     named = available()
     assert lines.keys() >= {*named["aggregator"], *named["scorer"], "nnm | trimmed_mean"}
+    assert lines.keys() >= {"all scorers", "krum & all scorers"}
     for rule, line in lines.items():
         assert (line["clients"], line["size"]) == (7, 3000)
         assert line["byzantine"] == (0 if rule == "bucketing | krum" else 1)
@@ -70,10 +71,13 @@ def test_cohorts_that_cannot_be_measured_are_refused(nonsense: str) -> None:
 
 
 def test_rules_are_chosen_by_name() -> None:
-    assert read_rules("norm, weighted_mean(cap=2.0),nnm|median") == (
+    text = "norm, weighted_mean(cap=2.0),nnm|median, all scorers,nnm|median & all scorers"
+    assert read_rules(text) == (
         "norm",
         "weighted_mean(cap=2.0)",
         "nnm | median",
+        "all scorers",
+        "nnm | median & all scorers",
     )
     with pytest.raises(UnknownNameError, match="unknown rule 'medain'; did you mean 'median'"):
         run("--rules", "medain")

@@ -20,8 +20,8 @@ def column(*values: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
 
 def test_krum_sums_n_f_2_neighbors_and_not_one_more_or_less() -> None:
     rows = column(0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0)  # n = 7, f = 2: three neighbors
-    assert krum_scores(rows, 2)[0] == 1.0 + 9.0 + 49.0
-    assert krum_scores(rows, 1)[0] == 1.0 + 9.0 + 49.0 + 225.0
+    assert krum_scores(squared_distances(rows), 2)[0] == 1.0 + 9.0 + 49.0
+    assert krum_scores(squared_distances(rows), 1)[0] == 1.0 + 9.0 + 49.0 + 225.0
 
 
 def test_krum_adds_squares_and_not_distances_or_fourth_powers() -> None:
@@ -41,8 +41,8 @@ def test_krum_adds_squares_and_not_distances_or_fourth_powers() -> None:
 def test_krum_with_one_neighbor_more_has_a_name_of_its_own() -> None:
     """n − f − 2 and n − f − 1 choose differently, and neither is called the other."""
     rows = column(0.0, 3.0, 4.0, 5.25, 6.5, 20.0)  # n = 6, f = 1: three neighbors, or four
-    assert krum_scores(rows, 1)[2] == 1.0 + 1.25**2 + 2.5**2
-    assert krum_scores(rows, 1, "n-f-1")[2] == 1.0 + 1.25**2 + 2.5**2 + 16.0
+    assert krum_scores(squared_distances(rows), 1)[2] == 1.0 + 1.25**2 + 2.5**2
+    assert krum_scores(squared_distances(rows), 1, "n-f-1")[2] == 1.0 + 1.25**2 + 2.5**2 + 16.0
     assert build("krum", byzantine=1).aggregate(rows).vector == 5.25
     assert build("krum(neighbors=n-f-2)", byzantine=1).aggregate(rows).vector == 5.25
     assert build("krum(neighbors=n-f-1)", byzantine=1).aggregate(rows).vector == 4.0
@@ -51,9 +51,13 @@ def test_krum_with_one_neighbor_more_has_a_name_of_its_own() -> None:
 def test_krum_leaves_itself_out_although_it_has_duplicates() -> None:
     """Dropping the first column of the sorted distances drops a duplicate instead of itself."""
     rows = column(5.0, 5.0, 5.0, 0.0, 9.0)
-    assert krum_scores(rows, 1).tolist() == [0.0, 0.0, 0.0, 25.0 + 25.0, 16.0 + 16.0]
+    distances = squared_distances(rows)
+    assert krum_scores(distances, 1).tolist() == [0.0, 0.0, 0.0, 25.0 + 25.0, 16.0 + 16.0]
     two = column(5.0, 5.0, 0.0, 20.0, 40.0)
-    assert krum_scores(two, 1)[:2].tolist() == [25.0, 25.0]  # one duplicate at 0, then 25
+    assert krum_scores(squared_distances(two), 1)[:2].tolist() == [
+        25.0,
+        25.0,
+    ]  # one duplicate at 0, then 25
 
 
 def test_nnm_counts_itself_although_it_has_duplicates() -> None:
@@ -202,7 +206,7 @@ def test_bulyan_scores_anew_after_every_pick() -> None:
     """The best θ scores of one Krum are other rows than θ Krums one after the other."""
     rows = column(-1.3, -2.3, 0.1, -0.2, 2.5, -0.6, -0.1, 1.4, 0.9, -1.7, 2.0)
     distances = squared_distances(rows)
-    once = np.argsort(krum_scores(rows, 2), kind="stable")[:7]
+    once = np.argsort(krum_scores(squared_distances(rows), 2), kind="stable")[:7]
     assert set(bulyan_picks(distances, 2)) != set(once)
 
 

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from quickthorn.strategies import Spec, UpdateMatrix, build, scoring
+from quickthorn.strategies import Defense, Spec, UpdateMatrix, build, facts, scoring
+from quickthorn.strategies.aggregators import median as median_rule
 from quickthorn.strategies.errors import UpdateError
+from quickthorn.strategies.facts import Facts
+from quickthorn.strategies.kernels import pairwise
 from quickthorn.strategies.optimizer import build_optimizer
-from quickthorn.strategies.registry import find
+from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.round import RoundOutcome, run_round
 from quickthorn.strategies.scoring import Signal, score_updates
 from quickthorn.strategies.updates import ModelLayout
+from quickthorn.strategies.votes import Votes
 from tests.states import through_json_and_npz
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from quickthorn.strategies.facts import Facts
 
 MATRIX = UpdateMatrix.of(
     {c: np.array([1.0, x], np.float32) for c, x in zip("abcd", range(4), strict=True)}
@@ -28,13 +30,15 @@ MATRIX = UpdateMatrix.of(
 LAYOUT = ModelLayout.of({"w": np.zeros(2, np.float32)})
 
 
-def share(facts: Facts, *, influence: Mapping[str, float] | None, clients: Sequence[str]) -> Signal:
+def share(
+    _facts: Facts, *, influence: Mapping[str, float] | None, clients: Sequence[str]
+) -> Signal:
     """Measure the share that the rule gave; nothing is known where it says none."""
     shares = np.array([(influence or {}).get(client, np.nan) for client in clients])
     return Signal(shares, -shares, False, 0.01, "got {value:.2f}", known=np.isfinite(shares))
 
 
-def held_out(facts: Facts, *, layout: ModelLayout, held: Sequence[float]) -> Signal:
+def held_out(_facts: Facts, *, layout: ModelLayout, held: Sequence[float]) -> Signal:
     """Pass on what the server measured, in units of the number of tensors."""
     values = np.array(held) * len(layout.tensors)
     return Signal(values, values, False, 0.01, "")
@@ -58,9 +62,9 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "find", lambda kind, name: SPECS.get(name) or find(kind, name))
 
 
-def play(*scorers: str, defense: str = "mean", **options: Any) -> RoundOutcome:  # noqa: ANN401 - a round's
+def play(*scorers: str, defense: str | Defense = "mean", **options: Any) -> RoundOutcome:  # noqa: ANN401 - a round's
     return run_round(
-        build(defense, byzantine=0),
+        build(defense, byzantine=0) if isinstance(defense, str) else defense,
         MATRIX,
         weights=np.zeros(2, np.float32),
         counters=[np.empty(0, np.int64)] * 4,
@@ -145,3 +149,58 @@ def test_a_layout_of_another_model_is_refused() -> None:
 
     with pytest.raises(UpdateError, match="scoring got updates of 2 columns and a layout of 3"):
         score_updates(MATRIX, byzantine=1, layout=wide, scorers=[])
+
+
+RULES = ["median", "krum", "multi_krum", "bulyan", "geometric_median", "nnm | krum", "clip | krum"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_rule_and_signals_share_changes_no_bit(rule: str) -> None:
+    values = np.random.default_rng(0).normal(size=(12, 30)).astype(np.float32)
+    matrix = UpdateMatrix(values, tuple("abcdefghijkl"))
+    defense, known = build(rule, byzantine=2), Facts(matrix.values)
+    alone, _ = score_updates(matrix, byzantine=2, scorers=SCORERS)
+
+    shared, bare = (defense.aggregate(matrix, known=k) for k in (known, None))
+    scores, _ = score_updates(matrix, byzantine=2, scorers=SCORERS, known=known)
+
+    assert shared.vector.tobytes() == bare.vector.tobytes()
+    np.testing.assert_array_equal(shared.influence, bare.influence)
+    assert not np.shares_memory(shared.vector, known.center)
+    assert scores == alone
+
+
+@pytest.mark.parametrize("rule", ["median", "krum", "nnm | trimmed_mean", "geometric_median"])
+def test_a_round_reads_for_its_signals_what_its_rule_has_not(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    defense = build(rule, byzantine=0)  # which tries the rule
+    for name in ("gram", "middle_mean"):
+        for module in (facts, pairwise, median_rule):
+            kernel = getattr(module, name, None)
+            if kernel is not None:
+                monkeypatch.setattr(module, name, counted(kernel, name, calls))
+
+    play("krum_distance", "similarity", "cosine", defense=defense)
+
+    assert sorted(calls) == ["gram", "middle_mean"]
+
+
+def test_where_votes_are_not_the_rows_nothing_is_shared() -> None:
+    values = np.random.default_rng(0).normal(size=(9, 4))
+    matrix, votes = UpdateMatrix(values, tuple("abcdefghi")), Votes.of("abcdefghi", excluded={"b"})
+    defense = build("median", byzantine=1)
+
+    shared = defense.aggregate(matrix, votes=votes, known=Facts(matrix.values))
+
+    expected = np.median(np.delete(values, 1, axis=0), axis=0)
+    np.testing.assert_allclose(shared.vector, expected)
+
+
+def counted(kernel: Any, name: str, calls: list[str]) -> Any:  # noqa: ANN401 - any function
+    def count(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        calls.append(name)
+        return kernel(*args, **kwargs)
+
+    return count
