@@ -60,12 +60,15 @@ class Evaluation:
         The same within each class; None for a class that has no sample here.
     samples
         Samples in the data set.
+    loss
+        Cross entropy, mean over the samples, in nats.
 
     """
 
     accuracy: float
     recall: tuple[float | None, ...]
     samples: int
+    loss: float
 
 
 def derive_seed(*parts: int) -> int:
@@ -199,15 +202,17 @@ def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:
 
     """
     model.eval()
-    right = np.zeros(len(dataset), dtype=np.bool_)
+    right, loss = np.zeros(len(dataset), dtype=np.bool_), 0.0
     with torch.no_grad():
         for start in range(0, len(dataset), _EVALUATION_BATCH):
             part = slice(start, start + _EVALUATION_BATCH)
             logits = model(torch.tensor(dataset.features[part]))
+            labels = torch.from_numpy(dataset.labels[part])
+            loss += float(cross_entropy(logits, labels, reduction="sum"))
             right[part] = logits.argmax(dim=1).numpy() == dataset.labels[part]
     members = [dataset.labels == label for label in range(len(dataset.classes))]
     recall = tuple(float(right[mask].mean()) if mask.any() else None for mask in members)
-    return Evaluation(accuracy=float(right.mean()), recall=recall, samples=len(dataset))
+    return Evaluation(float(right.mean()), recall, len(dataset), loss / len(dataset))
 
 
 @contextmanager

@@ -49,6 +49,7 @@ def run_federation(grid: Grid, settings: FederationSettings) -> Result:
         optimizer=server.optimizer,
         automatic=server.automatic,
         root=_prepare(settings, server.root) if server.root else None,
+        held=_prepare(settings, server.held) if server.held else None,
         run_dir=server.run_dir or None,
         fraction_train=server.fraction_train,
         fraction_evaluate=server.fraction_evaluate,

@@ -41,9 +41,12 @@ class ServerSettings:
     root
         ``module:function`` that is called with the ``ClientSettings`` and returns a function
         (round, model) to the model that the server trained on data of its own; empty for none.
+    held
+        ``module:function`` that is called with the ``ClientSettings`` and returns a function
+        (round, model) to loss and recall of each class; empty for none.
     data_dir
-        Folder of a data set that is not bundled, handed to ``evaluate`` and ``root`` as a second
-        argument.
+        Folder of a data set that is not bundled, handed to ``evaluate``, ``root`` and ``held`` as
+        a second argument.
     rounds, round_timeout
         How many rounds, and the seconds that each phase of one may take.
     optimizer
@@ -62,6 +65,7 @@ class ServerSettings:
     model: str
     evaluate: str = ""
     root: str = ""
+    held: str = ""
     data_dir: str = ""
     optimizer: str = "sgd"
     automatic: str = "propose"

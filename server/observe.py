@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
     from flwr.serverapp import Grid
 
+    from quickthorn.server.held import Held
+
 _DEFAULT_TIMEOUT = 3600.0  # seconds, as in Flower's Strategy.start
 _WATCHED = ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate")
 
@@ -51,6 +53,8 @@ class Observer(Strategy):
         Client id (``key:…`` or ``node:…``) to the name under which the record shows it.
     scorers
         Signals to compute, by name; all by default.
+    held
+        As for ``RobustStrategy``: what judges each update alone on samples of the server.
     spill_bytes
         From how many bytes on the updates of a round lie in a file of ``run_dir``; 2 GiB by
         default, 0 for never. They are held beside Flower's own replies.
@@ -77,6 +81,7 @@ class Observer(Strategy):
         run_dir: str | Path | None = None,
         organizations: Mapping[str, str] | None = None,
         scorers: Sequence[str] = SCORERS,
+        held: Held | None = None,
         spill_bytes: int = SPILL_BYTES,
     ) -> None:
         """Check the arguments; nothing is opened or sent yet."""
@@ -93,6 +98,7 @@ class Observer(Strategy):
             build("mean", byzantine=byzantine).byzantine,  # refuses what is no count
             dict(organizations or {}),
             tuple(scorers),
+            held,
             spill_bytes,
         )
         self._given_dir = run_dir
@@ -174,7 +180,7 @@ class Observer(Strategy):
         """Judge and score ``replies``, then return what the strategy makes of them."""
         received, seen = list(replies), Sight()
         with self._beside(server_round):
-            seen = self._witness.look(received)
+            seen = self._witness.look(server_round, received)
         try:
             arrays, metrics = self._aggregate_train(server_round, received)
         except Exception as error:

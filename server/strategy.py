@@ -18,6 +18,7 @@ from quickthorn.server.decisions import carry_out
 from quickthorn.server.digest import digest
 from quickthorn.server.entries import RoundRecord
 from quickthorn.server.exchange import ask, bind_all, collect
+from quickthorn.server.held import judge_alone
 from quickthorn.server.intake import receive_updates, take_metrics
 from quickthorn.server.judgement import Expectation
 from quickthorn.server.limits import check_limits
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.server.exchange import Reply
+    from quickthorn.server.held import Held
     from quickthorn.server.intake import Intake
     from quickthorn.server.mailbox import Mailbox
     from quickthorn.server.model import Model
@@ -100,6 +102,11 @@ class RobustStrategy(Strategy):
         (round, model as name to array) to the model that the server trained on data of its
         own, for a defense that needs the server's update (``fltrust``); others leave it
         alone. If it raises or returns NaN, the round leaves the model unchanged with the reason.
+    held
+        (round, model as name to array) to its loss and its recall of each class on samples that
+        the server holds itself: the signals ``held_loss`` and ``held_recall``. It is called once
+        for the model that was sent and once per client, with that client's update alone applied.
+        If it raises or returns NaN, the round goes on without these signals.
     scorers
         Signals to compute, by name; all by default.
     seed
@@ -143,6 +150,7 @@ class RobustStrategy(Strategy):
         policy: Policy | None = None,
         optimizer: str | Step | Optimizer | Mapping[str, object] = "sgd",
         root: Root | None = None,
+        held: Held | None = None,
         scorers: Sequence[str] = SCORERS,
         seed: int = 0,
         max_reply_bytes: int | None = None,
@@ -176,6 +184,7 @@ class RobustStrategy(Strategy):
             self.policy = replace(self.policy, automatic=automatic)
         self.optimizer = build_optimizer(optimizer)
         self.root = root
+        self.held = held
         self.scorers = tuple(scorers)
         self.seed = seed
         self.max_reply_bytes = max_reply_bytes
@@ -459,6 +468,9 @@ class RobustStrategy(Strategy):
         trusted, fault = None, ""
         if matrix is not None and self.root is not None and self.defense.needs_trusted:
             trusted, fault = own_update(self.root, number, self._sent, layout, expected.weights)
+        held = None
+        if matrix is not None and self.held is not None:
+            held = judge_alone(self.held, number, matrix, layout, expected.weights, counters)
         outcome = run_round(
             self.defense,
             matrix,
@@ -471,6 +483,7 @@ class RobustStrategy(Strategy):
             layout=layout,
             excluded=self.reputation.excluded,
             organizations=self._names,
+            held=held,
             fault=fault,
             state=self.state,
             rng=np.random.default_rng((self.seed, number)),

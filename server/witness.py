@@ -14,6 +14,7 @@ from quickthorn.server.cohort import connected
 from quickthorn.server.digest import digest
 from quickthorn.server.entries import Participant, RoundRecord
 from quickthorn.server.exchange import bind_all
+from quickthorn.server.held import judge_alone
 from quickthorn.server.intake import Intake, receive_updates, take_metrics
 from quickthorn.server.judgement import Expectation
 from quickthorn.server.model import to_model
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from flwr.app import ArrayRecord, Message
     from flwr.serverapp import Grid
+    from numpy.typing import NDArray
 
+    from quickthorn.server.held import Held
     from quickthorn.server.model import Model
     from quickthorn.strategies.defense import State
     from quickthorn.strategies.reputation import Reputation
@@ -49,7 +52,7 @@ class Terms:
         Its name.
     arrays_key, weight_key
         Its names of the array record and of the sample count.
-    byzantine, organizations, scorers, spill_bytes
+    byzantine, organizations, scorers, held, spill_bytes
         As for ``Observer``.
 
     """
@@ -60,6 +63,7 @@ class Terms:
     byzantine: int
     organizations: Mapping[str, str]
     scorers: Sequence[str]
+    held: Held | None
     spill_bytes: int
 
 
@@ -115,15 +119,15 @@ class Witness:
             self._sent = to_model(arrays)
         self._asked = asked
 
-    def look(self, replies: Sequence[Message]) -> Sight:
+    def look(self, number: int, replies: Sequence[Message]) -> Sight:
         """Judge and score the replies of a training round."""
         if not self._asked:
             return Sight()
-        expected = self._expectation()
+        expected, counters = self._expectation()
         if not np.isfinite(expected.weights).all():
             reason = "was not judged: the model that was sent holds NaN or infinity"
             return Sight(Intake.unjudged(self._asked, "unjudged", reason))
-        seen = self._score(replies, expected)
+        seen = self._score(number, replies, expected, counters)
         if spills(len(self._asked) * expected.weights.nbytes, self._terms.spill_bytes):
             gc.collect()  # compiling leaves cycles, which may hold the file and its room
         return seen
@@ -168,7 +172,13 @@ class Witness:
         metrics = intake.combined_metrics()
         self.recorder.store.add_evaluation(number, "clients", metrics, intake.verdicts)
 
-    def _score(self, replies: Sequence[Message], expected: Expectation) -> Sight:
+    def _score(
+        self,
+        number: int,
+        replies: Sequence[Message],
+        expected: Expectation,
+        counters: NDArray[np.int64],
+    ) -> Sight:
         """Take the replies and score them; what they filled is free afterwards."""
         matrix, _, intake, _ = receive_updates(
             bind_all(self._asked, replies),
@@ -179,17 +189,21 @@ class Witness:
         )
         if matrix is None:
             return Sight(intake)
+        layout, held = expected.layout, None
+        if self._terms.held is not None:
+            held = judge_alone(self._terms.held, number, matrix, layout, expected.weights, counters)
         scores, self._kept = score_updates(
             matrix,
             byzantine=self._terms.byzantine,
             scorers=self._terms.scorers,
-            layout=expected.layout,
+            layout=layout,
+            held=held,
             state=self._kept,
         )
         return Sight(intake, scores)
 
-    def _expectation(self) -> Expectation:
-        """Return what replies are measured against: the model that was sent.
+    def _expectation(self) -> tuple[Expectation, NDArray[np.int64]]:
+        """Return what replies are measured against, the model that was sent, and its counters.
 
         Its dtypes are those of the first round: Flower's strategies turn integers, and some of
         them float32, into float64, and clients answer in the one or the other.
@@ -199,7 +213,7 @@ class Witness:
             self._layout, self._kept = ModelLayout.of(self._sent), None
         layout = self._layout
         with np.errstate(over="ignore", invalid="ignore"):
-            weights, _ = layout.flatten(self._sent)
+            weights, counters = layout.flatten(self._sent)
         drifted = {
             tensor.name: self._sent[tensor.name].dtype
             for tensor in layout.tensors
@@ -209,4 +223,4 @@ class Witness:
         expected = Expectation.of(
             layout, weights, arrays_key=terms.arrays_key, weight_key=terms.weight_key
         )
-        return replace(expected, drifted=drifted)
+        return replace(expected, drifted=drifted), counters

@@ -16,6 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from quickthorn.server.digest import digest
+from quickthorn.server.held import judge_alone
 from quickthorn.server.judgement import Admission, Expectation, admit_arrays
 from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from quickthorn.server.held import Held
     from quickthorn.simulations.members import Answer, Model
     from quickthorn.simulations.record import Evaluation
     from quickthorn.simulations.scenario import Scenario
@@ -158,16 +160,23 @@ class Server:
 
 
 def run_rounds(
-    members: Members, watch: Stopwatch, after: After, scorers: Sequence[str] = SCORERS
+    members: Members,
+    watch: Stopwatch,
+    after: After,
+    scorers: Sequence[str] = SCORERS,
+    held: Held | None = None,
 ) -> tuple[Model, Tally]:
-    """Run all rounds; return the final model and what was found on the way."""
+    """Run all rounds; return the final model and what was found on the way.
+
+    ``held`` judges each update alone, as for ``RobustStrategy``.
+    """
     scenario, layout = members.scenario, members.layout
     rows = np.empty((len(draw(scenario, 1)), layout.size), layout.dtype)
     defense = build(scenario.defense, byzantine=scenario.byzantine)
     limits = Limits(byzantine=scenario.byzantine, min_clients=defense.min_clients)
     server, tally = Server(members.initial), Tally()
     for number in range(1, scenario.rounds + 1):
-        outcome, verdicts = _play(members, defense, number, server, rows, watch, scorers)
+        outcome, verdicts = _play(members, defense, number, server, rows, watch, scorers, held)
         with watch("review"):
             judged = review(
                 server.reputation,
@@ -195,6 +204,7 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
     rows: Array,
     watch: Stopwatch,
     scorers: Sequence[str],
+    held: Held | None,
 ) -> tuple[RoundOutcome, list[Verdict]]:
     """Play one round; ``rows`` is room for the updates."""
     scenario, layout = members.scenario, members.layout
@@ -212,6 +222,10 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
     trusted, fault = None, ""
     if matrix is not None and defense.needs_trusted:
         trusted, fault = members.own_update(number, server.model)
+    judged = None
+    if matrix is not None and held is not None:
+        with watch("held"):
+            judged = judge_alone(held, number, matrix, layout, weights, counters)
     outcome = run_round(
         defense,
         matrix,
@@ -222,6 +236,7 @@ def _play(  # noqa: PLR0913, PLR0917 - a round depends on all of these
         optimizer=build_optimizer(scenario.optimizer),
         trusted=trusted,
         layout=layout,
+        held=judged,
         excluded=server.excluded,
         fault=fault,
         state=server.state,

@@ -31,8 +31,9 @@ _ROUNDS = tuple(rule + _AFTER for rule in ("median", "krum", "nnm | trimmed_mean
 
 
 def all_rules() -> tuple[str, ...]:
-    """Return every aggregator, some pipelines and every scorer, alone and together."""
-    return (*available()["aggregator"], *_PIPELINES, *SCORERS, _TOGETHER, *_ROUNDS)
+    """Return every aggregator, some pipelines and every scorer of updates, alone and together."""
+    alone = [name for name in SCORERS if "held" not in find("scorer", name).supplied]
+    return (*available()["aggregator"], *_PIPELINES, *alone, _TOGETHER, *_ROUNDS)
 
 
 def read_rules(text: str) -> tuple[str, ...]:

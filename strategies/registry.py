@@ -68,6 +68,8 @@ SCORERS = (
     "cosine",
     "drift",
     "growth",
+    "held_loss",
+    "held_recall",
     "influence",
     "krum_distance",
     "layers",

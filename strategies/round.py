@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.defense import Defense, State
+    from quickthorn.strategies.held import HeldOut
     from quickthorn.strategies.updates import Array, ModelLayout, Score, UpdateMatrix
 
 
@@ -71,7 +72,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     layout: ModelLayout | None = None,
     excluded: Collection[str] = frozenset(),
     organizations: Mapping[str, str] = MappingProxyType({}),
-    held: object = None,
+    held: HeldOut | None = None,
     fault: str = "",
     state: Any = None,  # noqa: ANN401 - whatever the rules keep
     rng: np.random.Generator | None = None,

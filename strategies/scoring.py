@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.strategies.defense import State
+    from quickthorn.strategies.held import HeldOut
     from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
 
 # Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993), call a modified z-score
@@ -93,7 +94,7 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     scorers: Sequence[str] = SCORERS,
     layout: ModelLayout | None = None,
     influence: Mapping[str, float] | None = None,
-    held: object = None,
+    held: HeldOut | None = None,
     state: State | None = None,
     known: Facts | None = None,
 ) -> tuple[tuple[Score, ...], State | None]:

@@ -24,9 +24,9 @@ _DATA = ("ATLAS AML.T0020", "OWASP ML02:2023")
 # indifferent to the model is done to the update itself.
 _BY_SIGNAL = {
     "cosine": _DATA,
+    "held_loss": _DATA,
+    "held_recall": _DATA,
     "layers": _DATA,
-    "loss": _DATA,
-    "recall": _DATA,
     "spectral": _DATA,
     # What admission refuses serves nobody's model; the signal is `evidence.REFUSAL`.
     "refusal": ("ATLAS AML.T0031",),

@@ -94,6 +94,16 @@ def test_the_server_can_train_on_samples_of_its_own(tmp_path: Path) -> None:
         assert found[1]["accuracy"] > found[0]["accuracy"] + 0.2
 
 
+def test_the_server_can_judge_updates_on_samples_of_its_own(tmp_path: Path) -> None:
+    held = "quickthorn.client.held:judge_on_held"
+
+    run_federation(grid(4), settings(tmp_path, {}, held=held))
+
+    with RunStore.open(tmp_path / "run") as record:
+        signals = [score.signal for _, score in record.scores(1)]
+    assert signals.count("held_loss") == signals.count("held_recall") == 4
+
+
 def test_what_a_reference_names_must_be_there(tmp_path: Path) -> None:
     for reference in ("no.such.module:x", "math:no_such_function", "math", "math:pi"):
         with pytest.raises(ConfigurationError, match="module:function"):

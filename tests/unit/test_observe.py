@@ -140,6 +140,23 @@ def test_everybody_stands_somewhere_and_nobody_is_kept_out(tmp_path: Path) -> No
     assert (entry.round, entry.refused[:7]) == (3, "refused")
 
 
+def test_it_judges_each_update_on_what_the_server_holds(tmp_path: Path) -> None:
+    dtypes = set()
+
+    def held(_: int, model: dict[str, Any]) -> tuple[float, list[float]]:
+        dtypes.add(tuple(array.dtype.name for array in model.values()))
+        return float(np.abs(model["w"] - initial_model()["w"] - 1).mean()), []
+
+    found = fate(Observer(FedAvg(), byzantine=1, run_dir=tmp_path, held=held), cohort(boost))
+
+    assert found.visible == fate(FedAvg(), cohort(boost)).visible
+    assert dtypes == {("float32", "float32", "int64")}  # also of the model that Flower averaged
+    with RunStore.open(tmp_path) as record:
+        losses = [score for _, score in record.scores() if score.signal == "held_loss"]
+    assert len(losses) == 2 * 7
+    assert {score.client for score in losses if score.reason} == {CULPRIT}
+
+
 # One of each kind: what the verdict is, and what it does to plain averaging.
 KINDS = {(fault.code, fault.fedavg): fault for fault in FAULTS}.values()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quickthorn.strategies.facts import Facts
+from quickthorn.strategies.held import HeldOut
 from quickthorn.strategies.kernels.rows import mix
 from quickthorn.strategies.registry import SCORERS
 from quickthorn.strategies.scorers.influence import influence
@@ -139,17 +140,24 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
 
     matrix = UpdateMatrix(rows, tuple("abcdef"[:n]))
     shares = dict.fromkeys(matrix.clients, 1.0)
+    held = HeldOut(1.0, np.full(n, np.inf), np.zeros((n, 2)))
     state, rounds = None, []
     for _ in range(3):
         scores, state = score_updates(
-            matrix, byzantine=0, scorers=SCORERS, layout=model(1), influence=shares, state=state
+            matrix,
+            byzantine=0,
+            scorers=SCORERS,
+            layout=model(1),
+            influence=shares,
+            held=held,
+            state=state,
         )
         rounds.append(scores)
 
     for scores in rounds:
         assert all(math.isfinite(score.z) and math.isfinite(score.value) for score in scores)
     assert {score.signal for score in rounds[2]} == {
-        s for s in SCORERS if n >= 3 or s in {"cosine", "norm"}
+        s for s in SCORERS if n >= 3 or s in {"cosine", "held_loss", "norm"}
     }
 
 
