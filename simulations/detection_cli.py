@@ -15,6 +15,7 @@ from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from quickthorn.simulations.comparison.results import Result
+    from quickthorn.simulations.detection.evaluate import Line
 
 _INTERRUPTED = 130  # as a shell reports it
 _FAILED = 1
@@ -36,7 +37,7 @@ def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of eac
         str, typer.Option(help="Another grid: a TOML file, or one that is shipped.")
     ] = "detection",
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of the page.")
+        bool, typer.Option("--json", help="Print one JSON object, and the page only to --out.")
     ] = False,
 ) -> None:
     """Measure how well hostile clients are found, under every attack and division of the data.
@@ -68,14 +69,42 @@ def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of eac
         raise typer.Exit(_INTERRUPTED) from None
     _check(results)
     lines = measure(result.record for result in results if result.record is not None)
-    if as_json:
-        text = json.dumps({"lines": [asdict(line) for line in lines]}, ensure_ascii=False)
-    else:
-        text = page(lines, [result.run.scenario for result in results])
+    text = page(lines, [result.run.scenario for result in results])
     if out:
         out.write_text(text, encoding="utf-8")
-    else:
-        typer.echo(text, nl=as_json)
+    if as_json:
+        typer.echo(json.dumps(_told(lines), ensure_ascii=False))
+    elif not out:
+        typer.echo(text, nl=False)
+
+
+def _told(lines: list[Line]) -> dict[str, object]:
+    """Return the lines and the aims as values that JSON has."""
+    from quickthorn.simulations.detection.aims import aims  # noqa: PLC0415 - as in the command
+
+    return {
+        "lines": [
+            {
+                **asdict(line),
+                "rounds_to_find": line.rounds_to_find,
+                "alarms_per_100": line.alarms_per_100,
+            }
+            for line in lines
+        ],
+        "aims": [
+            {
+                "aim": aim.words,
+                "reached": aim.reached,
+                "checks": len(aim.checks),
+                "missed": [
+                    {name: getattr(check.line, name) for name in ("attack", "split", "defense")}
+                    | {"figure": check.figure}
+                    for check in aim.missed
+                ],
+            }
+            for aim in aims(lines)
+        ],
+    }
 
 
 def _check(results: tuple[Result, ...]) -> None:

@@ -20,8 +20,16 @@ Item = TypeVar("Item")
 _WIDTH = 100
 _NOTHING = "–"
 
-# Where an aim is missed, why: what an attack does that the signals do not see.
-_REASONS: dict[str, str] = {}
+# Where an aim is missed, why; told only where it is.
+_REASONS = {
+    "sign_flip": "with unequal data honest updates point so far apart that a turned one does not "
+    "stand out. With Dirichlet 0.1 and seed 100 the cosine to the median update was -0.07 to 0.18 "
+    "for the honest and -0.12 to -0.07 for the attackers, mean over 20 rounds; with IID data it "
+    "was 0.48 to 0.63 and -0.44 to -0.32. Lengths and distances were as usual.",
+    "patch_backdoor(size=2) | model_replacement": "the boosted updates are long, 3 to 8 medians, "
+    "and rank first; but where honest ones are unequal, the same number of deviations is less "
+    "evidence, and it does not reach the threshold of a quarantine at once.",
+}
 
 
 def page(lines: Sequence[Line], scenarios: Sequence[Scenario]) -> str:

@@ -213,10 +213,13 @@ def test_the_command_writes_the_page_and_goes_on_where_it_was(tmp_path: Path) ->
     assert "| none, 2 × 5 rounds | – | – | – | – | 0 of 14 |" in told
 
     again = run("--grid", str(grid), "--runs", str(runs), "--seeds", "100", "--json")
-    assert "0 done, 0 to go" in again.stderr
-    lines = json.loads(again.stdout)["lines"]
+    assert again.stderr == ""  # nothing was left to do
+    found = json.loads(again.stdout)
+    lines = found["lines"]
     assert [(told["attack"], told["seeds"]) for told in lines] == [("none", 1), ("not_finite", 1)]
-    assert lines[1]["auc"] == {"5": 1.0}
+    assert (lines[1]["auc"], lines[1]["alarms_per_100"]) == ({"5": 1.0}, 0.0)
+    assert [aim["checks"] for aim in found["aims"]] == [1, 1, 0, 0]
+    assert (found["aims"][0]["reached"], found["aims"][2]["reached"]) == (True, False)
 
 
 def test_no_page_is_made_of_some_of_the_runs(tmp_path: Path) -> None:

@@ -215,8 +215,9 @@ def test_robust_strategy_leaves_out_the_same_also_honest_members(
     hasty = Policy("quarantine", watch=0.05, quarantine=0.05, calm=0.01, calm_rounds=1)
     monkeypatch.setattr(Scenario, "policy", hasty)
     changes: dict[str, Any] = {
+        "clients": 11,
         "attackers": 2,
-        "byzantine": 2,
+        "byzantine": 3,
         "attack": "optimal_ipm" if defense == "median" else "sign_flip",
         "defense": defense,
         "partition": "dirichlet",
