@@ -22,7 +22,7 @@ def open_console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    return Console(width=width, highlight=False)
+    return Console(width=width, highlight=False, emoji=False)
 
 
 def print_below(text: str, console: Console) -> None:

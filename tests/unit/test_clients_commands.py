@@ -156,7 +156,7 @@ def test_a_run_without_a_round_says_so(command: Command, tmp_path: Path) -> None
 
 def test_explain_shows_the_evidence(command: Command, running: RunStore) -> None:
     running.ledger.add_decision(replace(DECISION, action="ban"))
-    running.ledger.settle([Entry(1, DECISION, 3, "refused: no such [bold]")])
+    running.ledger.settle([Entry(1, DECISION, 3, "refused: no [bold] :x:")])
 
     code, out, err = command("explain", running.folder, "west")
 
@@ -165,7 +165,8 @@ def test_explain_shows_the_evidence(command: Command, running: RunStore) -> None
         "west-clinic (node:12): watch since round 2",
         "0.0 │███",
         "round 2: probation → watch, by quickthorn at 20",
-        "ban west-clinic, by anna at 2026-11-24T12:00:00+00:00, before round 3: refused: no such",
+        "ban west-clinic, by anna at 2026-11-24T12:00:00+00:00, before round 3",
+        "round 3: refused: no [bold] :x:",
         "round 1, watch, score 0.99, evidence 0.9999, influence 25.0 %",
         "cosine -0.71 z 14.8", "refused (shape): [bad]",
     ):  # fmt: skip
