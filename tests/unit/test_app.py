@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,9 +60,12 @@ def write_mnist(folder: Path, samples: int) -> None:
 
 
 def test_a_file_is_all_that_a_federation_needs(tmp_path: Path) -> None:
-    run_federation(grid(3), settings(tmp_path, {"local_epochs": 3, "learning_rate": 0.1}))
+    client = {"local_epochs": 3, "learning_rate": 0.1}
+
+    run_federation(grid(3), settings(tmp_path, client, automatic="observe"))
 
     with RunStore.open(tmp_path / "run") as record:
+        assert json.loads(record.meta()["policy"])["automatic"] == "observe"
         assert [row["status"] for row in record.rounds()] == ["aggregated"]
         found = record.metrics("server")
         assert found[1]["accuracy"] > found[0]["accuracy"] + 0.2
