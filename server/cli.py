@@ -15,6 +15,7 @@ from quickthorn.strategies.errors import QuickthornError, RunError
 
 GROUP = "quickthorn.commands"
 REFUSED, MISUSED = 1, 2
+_INTERRUPTED = 130  # as a shell reports it
 
 
 def build_command() -> typer.Typer:
@@ -55,6 +56,9 @@ def main() -> None:
     """Run the command; errors go to stderr with exit code 1 (a failed run) or 2 (misuse)."""
     try:
         build_command()()
+    except KeyboardInterrupt:  # while the commands were loaded: typer catches a later one
+        typer.echo("quickthorn: interrupted.", err=True)
+        sys.exit(_INTERRUPTED)
     except RunError as error:
         typer.echo(f"quickthorn: {error}", err=True)
         sys.exit(REFUSED)

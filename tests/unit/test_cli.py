@@ -106,3 +106,15 @@ def test_an_interruption_is_130(command: Callable[..., tuple[int, str, str]]) ->
     code, out, _ = command("greet", "ctrl-c")
 
     assert (code, out) == (130, "")
+
+
+def test_an_interruption_before_the_command_has_begun_is_130_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(group: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "entry_points", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        cli.main()
+    assert capsys.readouterr().err == "quickthorn: interrupted.\n"
