@@ -276,7 +276,8 @@ def test_a_held_set_that_fails_costs_its_signals_and_nothing_else(
     with found.record() as record:
         assert [row["status"] for row in record.rounds()] == ["aggregated"] * 2
         signals = [{score.signal for _, score in record.scores(number)} for number in (1, 2)]
-    assert signals[1] - signals[0] == {"held_loss", "held_recall"}
+    assert signals[0].isdisjoint({"held_loss", "held_recall"})
+    assert signals[1] >= signals[0] | {"held_loss", "held_recall"}
     assert caplog.text.count("OSError: the disk is full") == 1
 
 
