@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def influence(
-    _facts: Facts, *, clients: Sequence[str], influence: Mapping[str, float] | None
+    facts: Facts,  # noqa: ARG001 - what every signal is of
+    *,
+    clients: Sequence[str],
+    influence: Mapping[str, float] | None,
 ) -> Signal:
     """Compare the share that the rule gave each client with the median share.
 
@@ -28,8 +31,10 @@ def influence(
 
     Parameters
     ----------
+    facts
+        Of n updates, n >= 3.
     clients
-        The n client ids, n >= 3.
+        The n client ids.
     influence
         Client to w_i, in equal shares; who has no vote is not in it and has no value. Nobody has
         one where the rule has no such notion or half of all have no share (Krum chooses one).

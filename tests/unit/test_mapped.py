@@ -54,8 +54,14 @@ def test_every_rule_gives_the_same_bits(
 
 def test_every_scorer_gives_the_same_scores(files: tuple[NDArray[Any], NDArray[Any]]) -> None:
     names = tuple(f"{row:02}" for row in range(N))
-    memory, file = (score_updates(UpdateMatrix(v, names), byzantine=2) for v in files)
+    (memory, kept), (file, stored) = (
+        score_updates(UpdateMatrix(v, names), byzantine=2) for v in files
+    )
     assert memory == file
+    assert kept is not None
+    assert stored is not None
+    for name, value in kept.items():
+        np.testing.assert_array_equal(stored[name], value)
 
 
 def test_blocks_are_those_of_the_array(files: tuple[NDArray[Any], NDArray[Any]]) -> None:
