@@ -55,8 +55,8 @@ class Aim:
 
 
 def aims(lines: Iterable[Line]) -> tuple[Aim, ...]:
-    """Check the aims on the lines of one rule, or of several."""
-    lines = tuple(lines)
+    """Check the aims on the lines of one rule, or of several; a lone liar is no part of them."""
+    lines = [line for line in lines if line.attackers != 1]
     loud = [line for line in lines if line.attack in LOUD]
     stealthy = [line for line in lines if line.attack in STEALTHY and line.split == "IID"]
     nobody = [line for line in lines if line.attack == NO_ATTACK and line.split == HARDEST]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from quickthorn.simulations.record import SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
+    Key = tuple[str, int, str, str, int]  # attack, attackers, division, rule, rounds
+
 
 @dataclass(frozen=True)
 class Line:
@@ -32,8 +34,8 @@ class Line:
 
     Attributes
     ----------
-    attack, split, defense
-        What was run.
+    attack, attackers, split, defense
+        What was run, and how many clients of a run attack.
     seeds, rounds
         How many runs, and how long each.
     auc
@@ -56,6 +58,7 @@ class Line:
     """
 
     attack: str
+    attackers: int
     split: str
     defense: str
     seeds: int
@@ -139,10 +142,10 @@ def reseeded(tables: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
 
 def measure(records: Iterable[SimulationRecord]) -> list[Line]:
     """Measure the runs with quarantine, beside those without, in the order of the records."""
-    groups: dict[tuple[str, str, str, int], dict[bool, list[SimulationRecord]]] = {}
+    groups: dict[Key, dict[bool, list[SimulationRecord]]] = {}
     for record in records:
         told = record.scenario
-        key = told.attack, division(told), told.defense, told.rounds
+        key = told.attack, told.attackers, division(told), told.defense, told.rounds
         groups.setdefault(key, {}).setdefault(told.quarantine, []).append(record)
     return [
         _line(key, sides[True], sides.get(False, []))
@@ -165,11 +168,11 @@ def division(scenario: Scenario) -> str:
 
 
 def _line(
-    key: tuple[str, str, str, int],
+    key: Key,
     records: Sequence[SimulationRecord],
     observed: Sequence[SimulationRecord],
 ) -> Line:
-    attack, split, defense, rounds = key
+    attack, attackers, split, defense, rounds = key
     honest = {
         (record.scenario.seed, client)
         for record in records
@@ -184,6 +187,7 @@ def _line(
     ]
     return Line(
         attack,
+        attackers,
         split,
         defense,
         len(records),

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from quickthorn.simulations.detection.evaluate import Line
     from quickthorn.simulations.scenario import Scenario
 
+_WORSE = 0.02  # of accuracy
+_ACCUSED = (
+    "Who copies an honest member, as `mimic` does, makes it look like one of several copies: the "
+    "updates alone do not say whose the original is."
+)
+_TIGHT = (
+    "The defense goes on assuming as many liars among those who are left, and leaves out honest "
+    "updates in their place; with unequal data each of these is missed."
+)
+
 Item = TypeVar("Item")
 
 _WIDTH = 100
@@ -48,7 +58,7 @@ def page(lines: Sequence[Line], scenarios: Sequence[Scenario]) -> str:
     parts = [_preface(main, scenarios), _aims("Aims", main)]
     if others:
         parts.append(_aims("Aims under the other rules", others))
-    parts.append(_reading())
+    parts += [_reading(), _limits(lines)]
     parts += [_division(split, main) for split in _unique(line.split for line in main)]
     if others:
         parts.append(_rules(others))
@@ -120,6 +130,33 @@ def _where(missed: Iterable[Check], *, several: bool) -> str:
     return "; ".join(f"{_code(attack)}: {', '.join(at)}" for attack, at in by_attack.items())
 
 
+def _limits(lines: Sequence[Line]) -> str:
+    """Return what quarantine did wrong: to honest clients, and to the model."""
+    accused = [line for line in lines if line.wrongly]
+    worse = [line for line in lines if _cost(line) > _WORSE]
+    told = ["## What quarantine did wrong\n"]
+    if accused:
+        named = ", ".join(f"{_place(line)} {_of(line.wrongly, line.honest)}" for line in accused)
+        told.append(f"- Honest clients were quarantined: {named}. {_ACCUSED}")
+    if worse:
+        named = ", ".join(f"{_place(line)} by {100 * _cost(line):.1f}" for line in worse)
+        told.append(
+            f"- The final accuracy is lower by more than {100 * _WORSE:g} points where the "
+            f"attackers are left out: {named}. {_TIGHT}"
+        )
+    if len(told) == 1:
+        told.append("Nothing: no honest client was quarantined, and no accuracy lost.")
+    return "\n".join([*told, ""])
+
+
+def _cost(line: Line) -> float:
+    return (line.accuracy_observed or line.accuracy) - line.accuracy
+
+
+def _place(line: Line) -> str:
+    return f"{_name(line)} {line.split} ({_code(line.defense)})"
+
+
 def _division(split: str, lines: Sequence[Line]) -> str:
     titles = (
         "attack",
@@ -137,17 +174,18 @@ def _division(split: str, lines: Sequence[Line]) -> str:
     return f"## {split}\n\n" + "\n".join(table) + "\n"
 
 
+def _name(line: Line) -> str:
+    if line.attack == NO_ATTACK:
+        return f"none, {line.seeds} × {line.rounds} rounds"
+    return _code(line.attack) + (", alone" if line.attackers == 1 else "")
+
+
 def _figures(line: Line) -> list[str]:
-    name = (
-        _code(line.attack)
-        if line.attack != NO_ATTACK
-        else f"none, {line.seeds} × {line.rounds} rounds"
-    )
     success = ""
     if line.floor is not None:
         success = f"{_percent(line.floor)} · {_change(line.success_observed, line.success)}"
     return [
-        name,
+        _name(line),
         *(_share(line.auc.get(number)) for number in (SOON, LATE)),
         _of(sum(n is not None for n in line.found), len(line.found)),
         _NOTHING if line.rounds_to_find is None else f"{line.rounds_to_find:g}",

@@ -111,16 +111,19 @@ def test_what_differs_is_a_line_of_its_own_and_without_quarantine_there_is_none(
         {"partition": "dirichlet", "alpha": 0.1},
         {"defense": "median"},
         {"rounds": 60},
+        {"attackers": 1},
     ]
     lines = measure(record(quarantine=True, **more) for more in ({}, *keys))
-    assert len(lines) == 5
-    assert [line.split for line in lines] == ["IID", "IID", "Dirichlet 0.1", "IID", "IID"]
+    assert len(lines) == 6
+    assert [line.split for line in lines] == ["IID", "IID", "Dirichlet 0.1", *["IID"] * 3]
+    assert [line.attackers for line in lines] == [2, 2, 2, 2, 2, 1]
     assert measure([record()]) == []
 
 
 def line(attack: str, **changes: Any) -> Line:  # noqa: ANN401 - any field of a line
     values: dict[str, Any] = {
         "attack": attack,
+        "attackers": 2,
         "split": "IID",
         "defense": "median",
         "seeds": 1,
@@ -172,6 +175,11 @@ def test_an_aim_is_missed_by_a_single_line(missing: Line, which: int) -> None:
     assert all(not aim.missed for number, aim in enumerate(found) if number != which)
 
 
+def test_a_lone_liar_is_no_part_of_the_aims() -> None:
+    lone = line("sign_flip", attackers=1, auc={5: 0.5}, found=(None,))
+    assert aims([line("gaussian"), lone]) == aims([line("gaussian")])
+
+
 def test_an_aim_that_nothing_is_measured_on_is_not_reached() -> None:
     assert not any(aim.reached for aim in aims([line("mimic")]))
 
@@ -181,6 +189,7 @@ def test_the_page_says_what_is_missed_and_where() -> None:
         line("none", **HONEST),
         line("sign_flip"),
         line("gaussian", auc={5: 0.5}, found=(3, None)),
+        line("alie", attackers=1, accuracy_observed=0.95),
         line("patch_backdoor", floor=0.1, success=0.2, success_observed=0.7),
         line("sign_flip", defense="mean", wrongly=1, auc={5: 0.9}),
         line("sign_flip", defense="krum"),
@@ -196,6 +205,17 @@ def test_the_page_says_what_is_missed_and_where() -> None:
     assert "| `sign_flip` | 0.90, –; 2 of 2; 1 | 1.00, 1.00; 2 of 2; 0 |" in text
     assert "| ✗ 1 of 2 | `sign_flip`: `mean` IID 0.9 |" in text
     assert "| not measured |" in text
+    assert "| `alie`, alone | 1.00 |" in text
+    assert "- Honest clients were quarantined: `sign_flip` IID (`mean`) 1 of 2. " in text
+    assert (
+        "than 2 points where the attackers are left out: `alie`, alone IID (`median`) by 5.0"
+        in text
+    )
+
+
+def test_a_page_without_harm_says_so() -> None:
+    text = page([line("sign_flip")], [Scenario(attackers=2)])
+    assert "Nothing: no honest client was quarantined, and no accuracy lost." in text
 
 
 def run(*arguments: str) -> Result:
