@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from quickthorn.server.roster import Roster
     from quickthorn.simulations.demo import Curve
     from quickthorn.strategies.updates import Score
 
@@ -40,11 +39,9 @@ def print_report(folder: Path, console: Console) -> None:
         reasons = explain(score for _, score in store.scores(last))
         names = {client.id: client.name for client in store.clients()}
         console.print(_curves(curves, defense))
-        console.print(_organizations(store, names))
-        roster = read_roster(store)
+        console.print(_organizations(store))
     for client, reason in reasons.items():
         console.print(f"[bold]{escape(names[client])}[/bold], round {last}: {escape(reason)}.")
-    console.print(_standing(roster))
     console.print(_outcome(curves, defense))
     console.print(f"\nRecord, model, settings and logs: [bold]{escape(str(folder))}[/bold]")
     console.print(f"Evidence: [bold]{escape(f'{_command()} explain {folder} {HOSTILE}')}[/bold]")
@@ -78,39 +75,45 @@ def _curves(curves: dict[str, Curve], defense: str) -> Table:
     return table
 
 
-def _organizations(store: RunStore, names: dict[str, str]) -> Table:
+def _organizations(store: RunStore) -> Table:
     table = Table(
-        title="Organizations by anomaly: robust z-scores, mean over the rounds",
+        title="Organizations, the most suspicious first",
         caption=(
-            f"anomaly: the worst signal; above {STANDS_OUT} it stands out\n* the hostile member"
+            "evidence: of all rounds, from 0 to 1; close to 1 is suspicious\n"
+            f"anomaly: the worst z-score of a round, mean; above {STANDS_OUT} it stands out\n"
+            "* the hostile member"
         ),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    by_client: dict[str, list[Score]] = {client: [] for client in names}
-    for _, score in store.scores():
-        by_client[score.client].append(score)
-    signals = sorted({score.signal for scores in by_client.values() for score in scores})
     table.add_column("organization")
-    for title in ("anomaly", *signals):
-        table.add_column(title.replace("_", " "), justify="right")
+    table.add_column("state")
+    table.add_column("evidence", justify="right")
+    table.add_column("anomaly", justify="right")
+    table.add_column("loudest signal")
     anomaly = _mean_suspicion(store)
-    for client in sorted(names, key=lambda client: -anomaly.get(client, 0.0)):
-        means = [_mean_z(by_client[client], signal) for signal in signals]
-        stands_out = anomaly.get(client, 0.0) > STANDS_OUT
+    for line in read_roster(store).lines:
+        client, standing = line.client, line.standing
+        worst = anomaly.get(client.id, 0.0)
         table.add_row(
-            escape(names[client]) + (" *" if names[client] == HOSTILE else ""),
-            f"{anomaly.get(client, 0.0):.1f}",
-            *means,
-            style="bold red" if stands_out else "",
+            escape(client.name) + (" *" if client.name == HOSTILE else ""),
+            standing.state if standing else "-",
+            figure(standing.evidence if standing else None, 4),
+            f"{worst:.1f}",
+            _loudest([score for _, score in store.scores(client=client.id)]),
+            style="bold red" if worst > STANDS_OUT else "",
         )
     return table
 
 
-def _mean_z(scores: list[Score], signal: str) -> str:
-    values = [score.z for score in scores if score.signal == signal]
-    # Adding 0 makes 0.0 of the -0.0 that rounding leaves.
-    return f"{round(mean(values), 1) + 0.0:.1f}" if values else "–"
+def _loudest(scores: list[Score]) -> str:
+    """Return the signal with the highest mean z-score, and that mean."""
+    values: dict[str, list[float]] = {}
+    for score in scores:
+        values.setdefault(score.signal, []).append(score.z)
+    means = {signal: mean(found) for signal, found in values.items()}
+    name = max(sorted(means), key=lambda signal: means[signal], default="")
+    return f"{name.replace('_', ' ')} {means[name]:.1f}" if name else "-"
 
 
 def _mean_suspicion(store: RunStore) -> dict[str, float]:
@@ -121,20 +124,6 @@ def _mean_suspicion(store: RunStore) -> dict[str, float]:
         for client, worst in suspicion(scores).items():
             rounds.setdefault(client, []).append(worst)
     return {client: mean(values) for client, values in rounds.items()}
-
-
-def _standing(roster: Roster) -> str:
-    """Say how the hostile member stands in the end."""
-    for line in roster.lines:
-        if line.client.name == HOSTILE and line.standing is not None:
-            standing = line.standing
-            waits = "; its quarantine is proposed and waits for a person"
-            return (
-                f"[bold]{HOSTILE}[/bold] ends in state {standing.state}, since round "
-                f"{standing.since}, with evidence {figure(standing.evidence, 4)}"
-                f"{waits if standing.proposed else ''}."
-            )
-    return f"[bold]{HOSTILE}[/bold] was never judged."
 
 
 def _outcome(curves: dict[str, Curve], defense: str) -> str:

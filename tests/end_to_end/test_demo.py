@@ -63,8 +63,14 @@ def test_the_defense_holds_and_the_hostile_member_is_found(tmp_path: Path) -> No
             worst = suspicion(scores)
             assert names[max(worst, key=lambda client: worst[client])] == HOSTILE
             assert HOSTILE in {names[client] for client in explain(scores)}
-    for part in ("Held-out accuracy", HOSTILE, "times as long as the median", "demo --defense"):
-        assert part in words
+    for part in (
+        "Held-out accuracy",
+        HOSTILE,
+        "times as long as the median",
+        "explain run",
+        "demo --defense",
+    ):
+        assert part in " ".join(words.split())
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert list((tmp_path / "tmp").iterdir()) == []
     assert processes_below(tmp_path) == []
