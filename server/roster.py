@@ -115,11 +115,9 @@ def _suspicion(line: Line) -> tuple[float, float, str]:
 
 
 def _plain(line: Line) -> dict[str, Any]:
-    verdict = line.verdict and {
-        "round": line.judged,
-        "accepted": line.verdict.accepted,
-        "code": line.verdict.code,
-        "reason": line.verdict.reason,
+    return {
+        "id": line.client.id,
+        "name": line.client.name,
+        "standing": line.standing and asdict(line.standing),
+        "verdict": line.verdict and {"round": line.judged, **asdict(line.verdict)},
     }
-    standing = line.standing and {**asdict(line.standing), "client": line.client.id}
-    return {"id": line.client.id, "name": line.client.name, **(standing or {}), "verdict": verdict}

@@ -124,9 +124,10 @@ def test_clients_as_json_is_one_object(command: Command, running: RunStore) -> N
     roster = found(out)
     assert (roster["round"], roster["ended"]) == (3, "")
     first = roster["clients"][0]
-    assert (first["id"], first["name"], first["state"]) == (WEST, "west-clinic", "watch")
-    assert (first["evidence"], first["proposed"]) == (0.99996, True)
-    assert first["verdict"] == {"round": 3, "accepted": False, "code": "shape", "reason": "[bad]"}
+    assert (first["id"], first["name"]) == (WEST, "west-clinic")
+    assert first["standing"]["evidence"] == 0.99996
+    assert (first["verdict"]["round"], first["verdict"]["reason"]) == (3, "[bad]")
+    assert roster["clients"][-1]["standing"] is None
     (coming,) = roster["coming"]
     assert (coming["who"], coming["round"]) == ("anna", None)
 
