@@ -199,6 +199,7 @@ class Witness:
             layout=layout,
             held=held,
             state=self._kept,
+            model=expected.weights,
         )
         return Sight(intake, scores)
 

@@ -12,7 +12,7 @@ from quickthorn.strategies.kernels.angles import cosine_matrix, cosines_of
 from quickthorn.strategies.kernels.order import middle_mean
 from quickthorn.strategies.kernels.pairwise import central_of, distances_of, gram, typical_exponent
 from quickthorn.strategies.kernels.rows import LARGEST, MODERATE, row_norms
-from quickthorn.strategies.kernels.surveys import survey
+from quickthorn.strategies.kernels.surveys import WIDTH, survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class Facts:
         (n, d) finite updates, as any ``Rows``.
     layout
         Which columns are which tensor of the model; without it they are all of one.
+    model
+        (d,) the flat model that was sent, where it is told.
 
     Example
     -------
@@ -51,6 +53,7 @@ class Facts:
 
     values: Rows
     layout: ModelLayout | None = None
+    model: Array | None = None
 
     @cached_property
     def lengths(self) -> NDArray[np.float64]:
@@ -92,6 +95,14 @@ class Facts:
         directions = sketches / np.where(lengths > 0, lengths, 1.0)[:, None]
         with np.errstate(over="ignore"):
             return np.minimum(np.ldexp(lengths, self.exponents), LARGEST), directions
+
+    @cached_property
+    def place(self) -> NDArray[np.float64]:
+        """Return the (256,) sketch of the model that was sent; zeros where none was told."""
+        if self.model is None:
+            return np.zeros(WIDTH)
+        lengths, directions = Facts(self.model[None, :]).sketches
+        return np.asarray(lengths[0] * directions[0])
 
     @cached_property
     def exponent(self) -> int:

@@ -23,12 +23,12 @@ _KEPT = 0.9
 # A client that was not there for so many rounds is forgotten.
 _FORGOTTEN = 100
 
-_BY_CLIENT = ("seen", "count", "length", "direction", "ratio", "mean", "habit")
+_BY_CLIENT = ("seen", "count", "length", "direction", "ratio", "mean", "habit", "place")
 
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What is remembered of m clients: two kilobytes of each, whatever d.
+    """What is remembered of m clients: three kilobytes of each, whatever d.
 
     Attributes
     ----------
@@ -47,6 +47,8 @@ class Past:
         (m, 256) running mean of the directions of its sketches.
     habit
         (m,) running mean of the cosine between a sketch and the mean of those before.
+    place
+        (m, 256) running mean of the sketches of the models that it was sent.
 
     """
 
@@ -59,6 +61,7 @@ class Past:
     ratio: NDArray[np.float64]
     mean: NDArray[np.float32]
     habit: NDArray[np.float64]
+    place: NDArray[np.float32]
 
     @classmethod
     def of(cls, state: Mapping[str, Any] | None) -> Past:
@@ -75,7 +78,7 @@ class Past:
         if state is None:
             number, count = np.zeros(0), np.zeros(0, np.int64)
             sketch = np.zeros((0, WIDTH), np.float32)
-            return cls(0, (), count, count, number, sketch, number, sketch, number)
+            return cls(0, (), count, count, number, sketch, number, sketch, number, sketch)
         return cls(**{name: state[name] for name in names} | {"clients": tuple(state["clients"])})
 
     def state(self) -> dict[str, Any]:
@@ -111,6 +114,7 @@ class Past:
         usual = np.where(before.count > 1, _KEPT, 0.0)
         ratios = log_ratios(ratios_to_median(facts.lengths))
         mean = kept[:, None] * before.mean + (1.0 - kept)[:, None] * directions
+        place = kept[:, None] * before.place + (1.0 - kept)[:, None] * facts.place
         present = Past(
             rounds,
             tuple(clients),
@@ -121,6 +125,7 @@ class Past:
             kept * before.ratio + (1.0 - kept) * ratios,
             mean.astype(np.float32),
             usual * before.habit + (1.0 - usual) * cosines,
+            place.astype(np.float32),
         )
         here = set(clients)
         absent = [

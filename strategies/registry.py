@@ -74,6 +74,7 @@ SCORERS = (
     "krum_distance",
     "layers",
     "norm",
+    "response",
     "signs",
     "similarity",
     "spectral",

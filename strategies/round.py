@@ -128,7 +128,7 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
     """
     clients = () if matrix is None else matrix.clients
     votes = Votes.of(clients, excluded=excluded, organizations=organizations)
-    known = None if matrix is None else Facts(by_blocks(matrix.values), layout)
+    known = None if matrix is None else Facts(by_blocks(matrix.values), layout, weights)
     given = {"votes": votes, "trusted": trusted, "layout": layout, "state": state, "rng": rng}
     given["known"] = known
     needed = max(quorum, defense.min_clients)

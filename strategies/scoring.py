@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from quickthorn.strategies.defense import State
     from quickthorn.strategies.held import HeldOut
-    from quickthorn.strategies.updates import ModelLayout, UpdateMatrix
+    from quickthorn.strategies.updates import Array, ModelLayout, UpdateMatrix
 
 # Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993), call a modified z-score
 # above 3.5 an outlier. It marks; it does not convict.
@@ -97,6 +97,7 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     held: HeldOut | None = None,
     state: State | None = None,
     known: Facts | None = None,
+    model: Array | None = None,
 ) -> tuple[tuple[Score, ...], State | None]:
     """Score every client of one round on every signal; a pure function, whatever the rule.
 
@@ -119,6 +120,8 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
         What this function returned in the round before; None in the first.
     known
         The facts of these updates, where the rule has computed some of them.
+    model
+        (d,) the flat model that was sent, for a signal that looks how updates follow it.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
 
     """
     check_layout(layout, matrix.values.shape[1], who="scoring")
-    facts = Facts(by_blocks(matrix.values), layout) if known is None else known
+    facts = Facts(by_blocks(matrix.values), layout, model) if known is None else known
     past = Past.of(state)
     supply = {
         "byzantine": byzantine,

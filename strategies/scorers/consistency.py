@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _FEWEST = 3
 # Longer updates, in median lengths, are cut to this.
 _LONGEST = 1e3
+# Directions are kept in float32: below this, in median lengths, a difference is rounding.
+_ROUNDING = 1e-5
 
 
 def consistency(facts: Facts, *, clients: Sequence[str], past: Past) -> Signal:
@@ -78,7 +80,9 @@ def consistency(facts: Facts, *, clients: Sequence[str], past: Past) -> Signal:
         now = _cut(lengths[known] / unit, directions[known])
         change = now - _cut(before.length[known] / unit, before.direction[known])
         change -= np.median(change, axis=0)
-        values[known] = ratios_to_median(np.sqrt((change**2).sum(axis=1)))
+        missed = np.sqrt((change**2).sum(axis=1))
+        missed[missed <= _ROUNDING] = 0.0
+        values[known] = ratios_to_median(missed)
     return Signal(
         values=values,
         position=log_ratios(values),

@@ -198,7 +198,7 @@ def test_little_is_remembered_however_large_the_model() -> None:
 
     size = sum(value.nbytes for value in state.values() if isinstance(value, np.ndarray))
 
-    assert size < 5 * 2200
+    assert size < 5 * 3300
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e300])
@@ -213,3 +213,38 @@ def test_zeros_have_no_direction_and_are_no_fault() -> None:
     found, _ = play(np.zeros((4, 6, 9)))
 
     assert all(score.z == 0.0 for scores in found for score in scores)
+
+
+def test_who_climbs_its_loss_follows_the_models_move_unlike_the_others() -> None:
+    rng = np.random.default_rng(3)
+    optima = rng.normal(size=(12, 400)) * rng.uniform(0.5, 2.0, 12)[:, None]
+    curvatures = rng.uniform(0.2, 1.0, (12, 400))
+    model, state = np.full(400, 3.0), None
+    values: dict[str, float] = {}
+    scores: tuple[Score, ...] = ()
+    for _ in range(8):
+        rows = curvatures * (optima - model) + 0.1 * rng.normal(size=(12, 400))
+        rows[3] *= -1.0
+        matrix = UpdateMatrix(rows, NAMES)
+        scores, state = score_updates(
+            matrix, byzantine=2, scorers=["response"], state=state, model=model
+        )
+        model += 0.3 * np.delete(rows, 3, axis=0).mean(axis=0)
+        values = {score.client: score.value for score in scores}
+        assert not values or values.pop("c03") > 0.1
+        assert not values or max(values.values()) < 0.0
+
+    assert values
+    assert set(explain(scores)) == {"c03"}
+
+
+@pytest.mark.parametrize("model", [None, np.ones(400)])
+def test_a_model_that_nobody_tells_or_moves_has_no_response(
+    model: NDArray[np.float64] | None,
+) -> None:
+    state = None
+    for rows in honest(3):
+        scores, state = score_updates(
+            UpdateMatrix(rows, NAMES), byzantine=2, scorers=["response"], state=state, model=model
+        )
+        assert scores == ()

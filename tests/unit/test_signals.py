@@ -142,7 +142,7 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
     shares = dict.fromkeys(matrix.clients, 1.0)
     held = HeldOut(1.0, np.full(n, np.inf), np.zeros((n, 2)))
     state, rounds = None, []
-    for _ in range(3):
+    for number in range(3):
         scores, state = score_updates(
             matrix,
             byzantine=0,
@@ -151,6 +151,7 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
             influence=shares,
             held=held,
             state=state,
+            model=np.full(1, number * 1e30),
         )
         rounds.append(scores)
 
