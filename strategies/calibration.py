@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 # clients with the most unequal data have the tail of `chance`. The floor is how far honest clients
 # may lie apart on average over many rounds, in z: less is no evidence, however steady.
 _MEASURED = {
-    "cosine": (2.8, 2.6, 0.25),
-    "krum_distance": (3.6, 3.1, 0.25),
-    "norm": (3.0, 2.6, 0.25),
-    "signs": (7.2, 5.4, 1.0),
+    "consistency": (5.0, 4.2, 1.0),
+    "cosine": (3.0, 2.3, 0.25),
+    "drift": (1.6, 1.6, 1.0),
+    "growth": (2.2, 2.0, 1.0),
+    "krum_distance": (4.5, 3.2, 0.25),
+    "layers": (2.1, 1.6, 1.0),
+    "norm": (3.5, 2.8, 0.25),
+    "response": (1.8, 2.0, 0.25),
+    "signs": (7.2, 5.0, 1.0),
     "similarity": (2.6, 1.6, 1.5),
-    "spectral": (6.0, 5.0, 1.0),
+    "spectral": (6.6, 4.6, 1.0),
 }
 # For a signal that nobody has measured: as heavy as the heaviest.
-_UNKNOWN = (7.2, 5.4, 1.5)
+_UNKNOWN = (7.2, 5.0, 1.5)
 
 # Below so many clients scales grow: the spread of five is itself a guess.
 _MANY = 10
@@ -48,11 +53,11 @@ def chance(signal: str, z: float, clients: int, *, steady: bool = False) -> floa
         p = (1 + (z / scale)²)⁻³,   1 below z = 0
 
     ``z`` is that of one round or, if ``steady``, of the means over all rounds. The tails are far
-    heavier than normal: z = 3.5 stands for 1 in 4000 there and for 1 in 22 here, because honest
+    heavier than normal: z = 3.5 stands for 1 in 4000 there and for 1 in 13 here, because honest
     organizations with unequal data are no draws from one distribution.
 
     >>> round(chance("cosine", 3.5, 20), 3), round(chance("cosine", 3.5, 5), 3)
-    (0.045, 0.5)
+    (0.076, 0.585)
     """
     scale = _MEASURED.get(signal, _UNKNOWN)[int(steady)] * max(1.0, (_MANY / clients) ** _GROWTH)
     return float((1.0 + (max(z, 0.0) / scale) ** 2) ** -3)
