@@ -180,4 +180,4 @@ PREAGGREGATORS = tuple(find("preaggregator", name) for name in available()["prea
 
 def _supply(spec: Spec, cohort: Cohort) -> dict[str, Any]:
     supply = {"byzantine": cohort.byzantine, "weights": cohort.weights.tolist()}
-    return {name: supply[name] for name in spec.supplied}
+    return {name: supply[name] for name in spec.supplied & supply.keys()}

@@ -121,7 +121,7 @@ def test_every_rule_runs_behind_every_step_as_on_the_rows_themselves(pre: str, n
     for text in pre.split(" | "):
         given: dict[str, Any] = {"byzantine": byzantine, "rng": rng}
         spec = find("preaggregator", text)
-        mixed = spec.apply(rows, **{key: given[key] for key in spec.supplied})
+        mixed = spec.apply(rows, **{key: given[key] for key in spec.supplied & given.keys()})
         rows = np.asarray(mixed.values)
         if mixed.mixing is not None and len(rows) < len(claims):
             claims = mixed.mixing @ claims
