@@ -83,8 +83,8 @@ def fused(chances: Sequence[float]) -> float:
 def least(clients: int) -> float:
     """Return the smallest chance to which so many clients can testify: 2^(1 − n).
 
-    As in a sign test: each of the n − 1 others can only lie on one side or on the other. So
-    scores alone convict nobody among seven or fewer.
+    As in a sign test: each of the n − 1 others can only lie on one side or on the other. So one
+    round convicts nobody among seven or fewer.
 
     >>> least(5), least(8)
     (0.0625, 0.0078125)

@@ -45,6 +45,8 @@ _LARGEST_Z = 12.0
 # Before there are rounds to tell, a client's z varies by 1 from round to round; this belief
 # weighs as much as so many rounds.
 _BELIEF = 4.0
+# In a few clients' rounds, how many make one more testimony: those of one client are alike.
+_AGAIN = 4.0
 # A signal is named in the reason where its chance is below this.
 _MENTION = 0.02
 _MENTIONED = 3
@@ -258,11 +260,17 @@ def _find(
     said = SUBJECT + "; ".join(words) if words else ""
     return Finding(
         1.0 - (_REFUSED if fault else max(fused(list(now.values())), fewest)),
-        1.0 - max(fused(list(steady.values())), fewest) * refused,
+        1.0 - max(fused(list(steady.values())), fewest**_witnesses(own)) * refused,
         -log10(max(total, 1e-300)),
         "; ".join(part for part in (fault, said) if part),
         techniques_of([REFUSAL] * bool(fault) + named[:_MENTIONED]),
     )
+
+
+def _witnesses(evidence: Evidence) -> float:
+    """Return how many times the others have testified: once, and again with every fourth round."""
+    weight = max((trace.weight for trace in evidence.traces.values()), default=1.0)
+    return 1.0 + (weight - 1.0) / _AGAIN
 
 
 def _lasting(signal: str, z: float, clients: int) -> float:

@@ -108,13 +108,15 @@ def test_who_is_drawn_seldom_is_judged_by_its_own_rounds() -> None:
     assert often[145]["c04"].evidence > 0.98  # thirty rounds of its own
 
 
-def test_scores_alone_convict_nobody_among_few() -> None:
+def test_one_round_convicts_nobody_among_few_and_several_loud_ones_do() -> None:
     loud = shifted(equal(40, 5), 2, 1e9)
     found = play(loud, ("cosine", "norm", "krum_distance"))
 
-    assert max(f.evidence for findings in found for f in findings.values()) <= 1 - least(5)
     assert max(findings["c02"].score or 0.0 for findings in found) <= 1 - least(5)
+    assert max(finding.evidence for finding in found[0].values()) <= 1 - least(5)
     assert 1 - least(7) < 0.99 < 1 - least(8)
+    assert next(t for t, findings in enumerate(found, 1) if findings["c02"].evidence > 0.99) == 4
+    assert all(f.evidence < 0.9 for findings in found for c, f in findings.items() if c != "c02")
 
 
 def test_the_oddest_of_many_signals_is_no_odder_for_their_number() -> None:
