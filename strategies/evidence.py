@@ -260,7 +260,7 @@ def _find(
     said = SUBJECT + "; ".join(words) if words else ""
     return Finding(
         1.0 - (_REFUSED if fault else max(fused(list(now.values())), fewest)),
-        1.0 - max(fused(list(steady.values())), fewest**_witnesses(own)) * refused,
+        1.0 - max(fused(list(steady.values())), fewest ** _witnesses(own)) * refused,
         -log10(max(total, 1e-300)),
         "; ".join(part for part in (fault, said) if part),
         techniques_of([REFUSAL] * bool(fault) + named[:_MENTIONED]),
