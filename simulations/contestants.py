@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,8 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Bulyan, FedAvg, FedMedian, FedTrimmedAvg, Krum, MultiKrum
 from flwr.supercore.task_identity import TaskIdentity
 from scipy import stats
+
+from quickthorn.simulations.quiet import quiet_flower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,6 @@ def flowers(rule: str, n: int, byzantine: int) -> FedAvg | None:
 
 def as_replies(values: Array) -> Replies:
     """Return the rows as the replies that a Flower strategy gets, one tensor each."""
-    logging.getLogger("flwr").setLevel(logging.ERROR)
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 0
     question = Message(RecordDict(), 2, "train")
     return [_reply(ArrayRecord({"w": FlowerArray(row)}), question) for row in values]
@@ -50,7 +50,8 @@ def run_flower(strategy: FedAvg, replies: Replies) -> ArrayRecord | None:
     copies = [
         _reply(ArrayRecord(dict(reply.content.array_records["arrays"])), reply) for reply in replies
     ]
-    return strategy.aggregate_train(1, copies)[0]
+    with quiet_flower():
+        return strategy.aggregate_train(1, copies)[0]
 
 
 def _reply(arrays: ArrayRecord, question: Message) -> Message:

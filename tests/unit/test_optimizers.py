@@ -145,6 +145,7 @@ def play(
         weights=np.zeros(values.shape[1], values.dtype),
         counters=[np.empty(0, np.int64)] * len(values),
         quorum=3,
+        scorers=(),
         optimizer=build_optimizer(optimizer),
         state=state,
     )
