@@ -35,10 +35,10 @@ _REASONS = {
     "sign_flip": "with unequal data honest updates point so far apart that a turned one does not "
     "stand out. With Dirichlet 0.1 and seed 100 the cosine to the median update was -0.07 to 0.18 "
     "for the honest and -0.12 to -0.07 for the attackers, mean over 20 rounds; with IID data it "
-    "was 0.48 to 0.63 and -0.44 to -0.32. Lengths and distances were as usual.",
-    "patch_backdoor(size=2) | model_replacement": "the boosted updates are long, 3 to 8 medians, "
-    "and rank first; but where honest ones are unequal, the same number of deviations is less "
-    "evidence, and it does not reach the threshold of a quarantine at once.",
+    "was 0.48 to 0.63 and -0.44 to -0.32. Lengths and distances overlapped too.",
+    "patch_backdoor(size=2) | model_replacement": "the boosted updates are long (3 to 8 medians "
+    "with Dirichlet 0.1 and seed 100) and nearly always rank first; but where honest ones are "
+    "unequal, the same length is less evidence, and takes more rounds to reach the threshold.",
 }
 
 
@@ -58,7 +58,9 @@ def page(lines: Sequence[Line], scenarios: Sequence[Scenario]) -> str:
     parts = [_preface(main, scenarios), _aims("Aims", main)]
     if others:
         parts.append(_aims("Aims under the other rules", others))
-    parts += [_reading(), _limits(lines)]
+    if not all(aim.reached for aim in aims(lines)):
+        parts.append(_reasons(lines))
+    parts += [_reading(), _limits(main)]
     parts += [_division(split, main) for split in _unique(line.split for line in main)]
     if others:
         parts.append(_rules(others))
@@ -73,8 +75,8 @@ def _preface(main: Sequence[Line], scenarios: Sequence[Scenario]) -> str:
         f"{told.clients} clients of whom {max(item.attackers for item in scenarios)} attack, one "
         f"local epoch at a rate of {told.lr:g}. The defense is {_code(main[0].defense)}; it and "
         f"the limits of quarantine assume {told.byzantine} liars. A line is the mean over the "
-        f"seeds {', '.join(map(str, seeds))}. The thresholds were set on others, 0 to 9; see "
-        "[scores](scores.md). The runs are those of the grid "
+        f"seeds {', '.join(map(str, seeds))}. The thresholds were set on the seeds 0 to 4; see "
+        "[reputation](reputation.md). The runs are those of the grid "
         "`simulations/comparison/grids/detection.toml`."
     )
     return f"""# Detection
@@ -108,9 +110,13 @@ def _aims(title: str, lines: Sequence[Line]) -> str:
     found, several = aims(lines), len({line.defense for line in lines}) > 1
     rows = [_row(("aim", "reached", "where not")), _row(["---"] * 3)]
     rows += [_row((aim.words, _mark(aim), _where(aim.missed, several=several))) for aim in found]
-    missed = _unique(check.line.attack for aim in found for check in aim.missed)
-    reasons = [f"- {_code(attack)}: {_REASONS[attack]}" for attack in missed if attack in _REASONS]
-    return "\n".join([f"## {title}\n", *rows, "", *([*reasons, ""] if reasons else [])])
+    return "\n".join([f"## {title}\n", *rows, ""])
+
+
+def _reasons(lines: Sequence[Line]) -> str:
+    missed = _unique(check.line.attack for aim in aims(lines) for check in aim.missed)
+    told = [f"- {_code(attack)}: {_REASONS[attack]}" for attack in missed if attack in _REASONS]
+    return "\n".join(["## Why not\n", *(told or ["Not examined yet."]), ""])
 
 
 def _mark(aim: Aim) -> str:
@@ -154,7 +160,7 @@ def _cost(line: Line) -> float:
 
 
 def _place(line: Line) -> str:
-    return f"{_name(line)} {line.split} ({_code(line.defense)})"
+    return f"{_name(line)} {line.split}"
 
 
 def _division(split: str, lines: Sequence[Line]) -> str:

@@ -187,7 +187,7 @@ def test_an_aim_that_nothing_is_measured_on_is_not_reached() -> None:
 def test_the_page_says_what_is_missed_and_where() -> None:
     lines = [
         line("none", **HONEST),
-        line("sign_flip"),
+        line("sign_flip", wrongly=1),
         line("gaussian", auc={5: 0.5}, found=(3, None)),
         line("alie", attackers=1, accuracy_observed=0.95),
         line("patch_backdoor", floor=0.1, success=0.2, success_observed=0.7),
@@ -206,16 +206,15 @@ def test_the_page_says_what_is_missed_and_where() -> None:
     assert "| ✗ 1 of 2 | `sign_flip`: `mean` IID 0.9 |" in text
     assert "| not measured |" in text
     assert "| `alie`, alone | 1.00 |" in text
-    assert "- Honest clients were quarantined: `sign_flip` IID (`mean`) 1 of 2. " in text
-    assert (
-        "than 2 points where the attackers are left out: `alie`, alone IID (`median`) by 5.0"
-        in text
-    )
+    assert "## Why not\n\n- `sign_flip`: with unequal data" in text
+    assert "- Honest clients were quarantined: `sign_flip` IID 1 of 2. " in text
+    assert "than 2 points where the attackers are left out: `alie`, alone IID by 5.0" in text
 
 
 def test_a_page_without_harm_says_so() -> None:
     text = page([line("sign_flip")], [Scenario(attackers=2)])
     assert "Nothing: no honest client was quarantined, and no accuracy lost." in text
+    assert "## Why not\n\nNot examined yet.\n" in text  # two aims have nothing to be checked on
 
 
 def run(*arguments: str) -> Result:
