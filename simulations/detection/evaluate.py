@@ -14,6 +14,7 @@ from quickthorn.simulations.comparison.pool import LocalCrew, work_through
 from quickthorn.simulations.comparison.results import Result
 from quickthorn.simulations.comparison.work import is_open
 from quickthorn.simulations.record import LOOKS
+from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -120,7 +121,11 @@ def run_grid(
         If the work cannot go on; what was done is kept.
 
     """
-    runs, place, tell = plan(tables), Folder(folder), progress or (lambda _outcome, _left: None)
+    runs = plan(tables)
+    if not any(run.scenario.quarantine for run in runs):
+        msg = "no run of the grid has quarantine = true, so that nothing would be measured; add it."
+        raise ConfigurationError(msg)
+    place, tell = Folder(folder), progress or (lambda _outcome, _left: None)
     todo = [run for run in runs if is_open(place.load(run.id), retry=True)]
     tell(None, len(todo))
     crew = LocalCrew(place, workers or len(os.sched_getaffinity(0)), retry=True)

@@ -250,6 +250,13 @@ def test_no_page_is_made_of_some_of_the_runs(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_grid_without_quarantine_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    grid = tmp_path / "grid.toml"
+    grid.write_text(TINY.replace("quarantine = true", "alpha = 0.1"), encoding="utf-8")
+    answer = run("--grid", str(grid))
+    assert "no run of the grid has quarantine = true" in str(answer.exception)
+
+
 def test_seeds_that_are_no_numbers_are_refused() -> None:
     answer = run("--seeds", "1,x")
     assert isinstance(answer.exception, ConfigurationError)
