@@ -19,7 +19,7 @@ from quickthorn.strategies.standing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from quickthorn.strategies.updates import Score, Verdict
 
@@ -116,7 +116,7 @@ class Review:
     standings
         One per client that was ever heard of, by client id.
     changes
-        What happened, automatic ones first, then the decisions in their order.
+        What happened, in the order of the clients, quarantines last.
 
     """
 
@@ -131,7 +131,6 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
     scores: Iterable[Score],
     verdicts: Iterable[Verdict],
     *,
-    decisions: Sequence[Decision] = (),
     policy: Policy,
     limits: Limits,
 ) -> Review:
@@ -147,8 +146,6 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
         Of all clients, those in quarantine too.
     verdicts
         Of all replies; a hostile refusal is evidence.
-    decisions
-        What people have decided since the round before. They have the last word.
     policy, limits
         When a state changes without a person, and what that may not break.
 
@@ -184,7 +181,6 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
     changes: list[Change] = []
     _move(members, number, policy, changes)
     _quarantine(members, number, policy, limits, {s.client for s in scored}, changes)
-    changes.extend(_decide(members, number, decision) for decision in decisions)
     standings = tuple(
         Standing(
             client,

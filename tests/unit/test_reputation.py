@@ -16,6 +16,7 @@ from quickthorn.strategies.reputation import (
     Reputation,
     Review,
     Standing,
+    decide,
     review,
 )
 from quickthorn.strategies.updates import Score, Verdict
@@ -48,18 +49,19 @@ def play(
             for c in clients
         ]
         scores = [Score(c, "cosine", 0.5, 0.0) for c in clients if c not in liars]
-        decision = (decisions or {}).get(number)
         found.append(
             review(
                 reputation,
                 number,
                 scores,
                 verdicts,
-                decisions=[decision] if decision else [],
                 policy=policy,
                 limits=limits,
             )
         )
+        if decision := (decisions or {}).get(number):
+            kept, changes = decide(found[-1].reputation, number, [decision])
+            found[-1] = Review(kept, found[-1].standings, found[-1].changes + changes)
         reputation = found[-1].reputation
     return found
 
@@ -68,7 +70,7 @@ def standing(found: Review, client: str) -> Standing:
     return {standing.client: standing for standing in found.standings}[client]
 
 
-def decide(action: str, client: str = "c00") -> Decision:
+def wish(action: str, client: str = "c00") -> Decision:
     return Decision(client, action, "Ada", "the log says so", "2026-11-24T12:00:00Z")
 
 
@@ -181,7 +183,7 @@ def test_a_person_has_the_last_word_and_readmits_with_a_clean_slate() -> None:
     found = play(
         None,
         range(1, 12),
-        decisions={2: decide("quarantine"), 5: decide("readmit"), 6: decide("ban")},
+        decisions={2: wish("quarantine"), 5: wish("readmit"), 6: wish("ban")},
     )
 
     assert moves(found, "c00") == [
@@ -192,12 +194,12 @@ def test_a_person_has_the_last_word_and_readmits_with_a_clean_slate() -> None:
     assert [c.who for r in found for c in r.changes if c.client == "c00"] == ["Ada"] * 3
     assert found[-1].reputation.banned == {"c00"}
 
-    liar = play(None, range(1, 6), ["c00"], decisions={4: decide("readmit")})
+    liar = play(None, range(1, 6), ["c00"], decisions={4: wish("readmit")})
     assert moves(liar, "c00")[2:] == [(4, "quarantined", "watch")]  # one NaN since
 
 
 def test_a_persons_quarantine_neither_expires_nor_ends_by_calm() -> None:
-    found = play(None, range(1, 60), decisions={1: decide("quarantine")})
+    found = play(None, range(1, 60), decisions={1: wish("quarantine")})
 
     assert moves(found, "c00") == [(1, "probation", "quarantined")]
 
@@ -212,7 +214,7 @@ def test_a_persons_quarantine_neither_expires_nor_ends_by_calm() -> None:
     ],
 )
 def test_a_refused_decision_is_a_change_that_says_so(first: str, second: str, words: str) -> None:
-    decisions = {n: decide(a) for n, a in enumerate([first, second], 1) if a}
+    decisions = {n: wish(a) for n, a in enumerate([first, second], 1) if a}
     found = play(None, range(1, 3), decisions=decisions)
 
     refused = [c for r in found for c in r.changes if c.refused]
@@ -220,7 +222,7 @@ def test_a_refused_decision_is_a_change_that_says_so(first: str, second: str, wo
 
 
 def test_a_decision_about_somebody_unknown_is_refused_in_words() -> None:
-    found = play(None, range(1, 2), decisions={1: decide("ban", "nobody")})
+    found = play(None, range(1, 2), decisions={1: wish("ban", "nobody")})
 
     assert found[0].changes == (
         Change(
@@ -284,4 +286,4 @@ def test_a_policy_that_cannot_be_is_refused(mistake: dict[str, Any], words: str)
 
 def test_an_unknown_action_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="got 'forgive'"):
-        decide("forgive")
+        wish("forgive")
