@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from quickthorn.server.roster import Roster
     from quickthorn.simulations.demo import Curve
     from quickthorn.strategies.updates import Score
 
@@ -39,9 +40,14 @@ def print_report(folder: Path, console: Console) -> None:
         reasons = explain(score for _, score in store.scores(last))
         names = {client.id: client.name for client in store.clients()}
         console.print(_curves(curves, defense))
-        console.print(_organizations(store))
+        roster = read_roster(store)
+        console.print(_organizations(store, roster))
     for client, reason in reasons.items():
         console.print(f"[bold]{escape(names[client])}[/bold], round {last}: {escape(reason)}.")
+    for line in roster.lines:
+        if line.standing and line.standing.proposed:
+            name = escape(line.client.name)
+            console.print(f"A quarantine of [bold]{name}[/bold] is proposed to the operator.")
     console.print(_outcome(curves, defense))
     console.print(f"\nRecord, model, settings and logs: [bold]{escape(str(folder))}[/bold]")
     console.print(f"Evidence: [bold]{escape(f'{_command()} explain {folder} {HOSTILE}')}[/bold]")
@@ -75,7 +81,7 @@ def _curves(curves: dict[str, Curve], defense: str) -> Table:
     return table
 
 
-def _organizations(store: RunStore) -> Table:
+def _organizations(store: RunStore, roster: Roster) -> Table:
     table = Table(
         title="Organizations, the most suspicious first",
         caption=(
@@ -92,7 +98,7 @@ def _organizations(store: RunStore) -> Table:
     table.add_column("anomaly", justify="right")
     table.add_column("loudest signal")
     anomaly = _mean_suspicion(store)
-    for line in read_roster(store).lines:
+    for line in roster.lines:
         client, standing = line.client, line.standing
         worst = anomaly.get(client.id, 0.0)
         table.add_row(
