@@ -13,11 +13,12 @@ from quickthorn.strategies.scoring import STANDS_OUT, SUBJECT, spread
 from quickthorn.strategies.techniques import techniques_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from quickthorn.strategies.updates import Score, Verdict
 
-# Refusals that no honest client earns by a bad network, a full disk or a failed training.
+# Refusals that no honest client earns by a bad network or a full disk. One whose training
+# diverges, and that does not look, sends NaN.
 HOSTILE = frozenset(
     {
         "ambiguous",
@@ -146,7 +147,9 @@ def weigh(
     before: Mapping[str, Evidence],
     scores: Iterable[Score],
     verdicts: Iterable[Verdict],
+    *,
     memory: float,
+    organization: Callable[[str], str] = str,
 ) -> tuple[dict[str, Evidence], dict[str, Finding]]:
     """Add one round to the evidence.
 
@@ -155,10 +158,12 @@ def weigh(
     before
         Client to its evidence so far; whoever is new may be missing.
     scores, verdicts
-        Of the round. Where more than half of all answers are refused as hostile, the fault
-        lies with what was asked, and these refusals say nothing.
+        Of the round. Where more than half of the organizations have an answer refused as
+        hostile, the fault lies with what was asked, and these refusals say nothing.
     memory
         For how many of its own rounds a client's past counts.
+    organization
+        Client to its organization; each is its own by default.
 
     Returns
     -------
@@ -169,8 +174,9 @@ def weigh(
     Notes
     -----
     One round: each signal's z has a chance (``calibration.chance``), and the signals are fused.
-    All rounds: each signal's mean m_i over a client's rounds is compared with the others' as z
-    is within one round, in a unit that is the larger of
+    All rounds: each signal's mean m_i over a client's rounds is compared as z is within one
+    round, with those of whoever is here too (names that come and go leave no crowd behind), in a
+    unit that is the larger of
 
         how honest clients differ and chance does,  √(b² + v_i / w_i),  and the signal's floor,
 
@@ -184,23 +190,27 @@ def weigh(
     by_signal: dict[str, dict[str, Score]] = {}
     for score in scores:
         by_signal.setdefault(score.signal, {})[score.client] = score
-    faults = _faults(verdicts)
+    faults = _faults(verdicts, organization)
     heard = sorted(faults.keys() | {client for found in by_signal.values() for client in found})
     after = dict(before) | {
         client: _heard(before.get(client, Evidence()), client, by_signal, faults, memory)
         for client in heard
     }
-    apart = {signal: _apart(signal, after) for signal in _signals(after)}
+    here = {client: after[client] for client in heard}
+    apart = {signal: _apart(signal, here) for signal in _signals(here)}
     return after, {
-        client: _find(client, after, by_signal, apart, faults.get(client, "")) for client in heard
+        client: _find(client, here, by_signal, apart, faults.get(client, "")) for client in heard
     }
 
 
-def _faults(verdicts: Iterable[Verdict]) -> dict[str, str]:
+def _faults(verdicts: Iterable[Verdict], organization: Callable[[str], str]) -> dict[str, str]:
     """Return client to reason for each hostile refusal, none where most were refused so."""
     judged = [v for v in verdicts if v.client and (v.accepted or v.code in HOSTILE)]
-    faults = {v.client: v.reason for v in judged if not v.accepted}
-    return faults if 2 * len(faults) <= max(2, len({v.client for v in judged})) else {}
+    faults = {v.client: v.reason for v in sorted(judged, key=lambda v: v.reason) if not v.accepted}
+    refused = {organization(client) for client in faults}
+    return (
+        faults if 2 * len(refused) <= max(2, len({organization(v.client) for v in judged})) else {}
+    )
 
 
 def _heard(
@@ -259,7 +269,7 @@ def _find(
     words = [_sentence(s, client, evidence, apart[s]) for s in named[:_MENTIONED]]
     said = SUBJECT + "; ".join(words) if words else ""
     return Finding(
-        1.0 - (_REFUSED if fault else max(fused(list(now.values())), fewest)),
+        1.0 - (_REFUSED if fault else max(fused([now[s] for s in sorted(now)]), fewest)),
         1.0 - max(fused(list(steady.values())), fewest ** _witnesses(own)) * refused,
         -log10(max(total, 1e-300)),
         "; ".join(part for part in (fault, said) if part),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,10 @@ __all__ = [
 ]
 
 
+# After so many rounds without a word a client is forgotten, as its past is by the signals.
+_FORGOTTEN = 100
+
+
 @dataclass(frozen=True)
 class Member:
     """What is kept of one client from round to round.
@@ -50,8 +55,10 @@ class Member:
         As in ``Standing``.
     calm
         Calm rounds in a row.
+    last
+        The last round in which it was scored, or refused as hostile.
     by
-        Who quarantined or banned it; ``""`` where nobody has.
+        The person who quarantined or banned it; ``""`` where the evidence alone did, or nobody.
     evidence, finding
         What its rounds add up to, and what the last of them said.
 
@@ -61,6 +68,7 @@ class Member:
     since: int = 0
     rounds: int = 0
     calm: int = 0
+    last: int = 0
     by: str = ""
     proposed: bool = False
     evidence: Evidence = field(default_factory=Evidence)
@@ -165,22 +173,26 @@ def review(  # noqa: PLR0913 - a review depends on all of these, and on nothing 
     """
     judged = tuple(verdicts)
     scored = tuple(scores)
-    before = {} if reputation is None else dict(reputation.members)
+    present = {score.client for score in scored}
+    if _captured(present, limits):
+        scored = ()
+    before = {} if reputation is None else _remembered(reputation.members, number)
     for client in {v.client for v in judged if v.client} | {s.client for s in scored}:
         before.setdefault(client, Member(since=number))
     evidence, findings = weigh(
         {client: m.evidence for client, m in before.items() if m.state != "banned"},
         scored,
         judged,
-        policy.memory,
+        memory=policy.memory,
+        organization=limits.organization,
     )
     members = {
-        client: _heard(before[client], findings.get(client), evidence.get(client), policy)
+        client: _heard(before[client], number, findings.get(client), evidence.get(client), policy)
         for client in sorted(before)
     }
     changes: list[Change] = []
     _move(members, number, policy, changes)
-    _quarantine(members, number, policy, limits, {s.client for s in scored}, changes)
+    _quarantine(members, number, policy, limits, present, changes)
     standings = tuple(
         Standing(
             client,
@@ -224,14 +236,33 @@ def decide(
     return Reputation(members), changes
 
 
+def _captured(present: set[str], limits: Limits) -> bool:
+    """Say whether f organizations can be half of those who are scored: then z proves nothing."""
+    sizes = Counter(limits.organization(client) for client in present)
+    most = sum(size for _, size in sizes.most_common(limits.byzantine))
+    return 2 * most >= len(present)
+
+
+def _remembered(members: Mapping[str, Member], number: int) -> dict[str, Member]:
+    """Return the members without those who are long gone and whom no person has judged."""
+    return {c: m for c, m in members.items() if m.by or number - max(m.last, m.since) < _FORGOTTEN}
+
+
 def _heard(
-    member: Member, finding: Finding | None, evidence: Evidence | None, policy: Policy
+    member: Member,
+    number: int,
+    finding: Finding | None,
+    evidence: Evidence | None,
+    policy: Policy,
 ) -> Member:
     """Return the member after its own part of the round."""
     if finding is None or evidence is None:
         return member
     calm = member.calm + 1 if finding.evidence < policy.calm else 0
-    return replace(member, rounds=member.rounds + 1, calm=calm, evidence=evidence, finding=finding)
+    rounds = member.rounds + 1
+    return replace(
+        member, rounds=rounds, calm=calm, last=number, evidence=evidence, finding=finding
+    )
 
 
 def _move(members: dict[str, Member], number: int, policy: Policy, changes: list[Change]) -> None:
@@ -261,14 +292,16 @@ def _next(member: Member, number: int, policy: Policy) -> tuple[str, str]:
 
 def _out_of_quarantine(member: Member, number: int, policy: Policy) -> tuple[str, str]:
     """Let go whom nobody but the evidence holds; a person's quarantine needs a person."""
-    if member.by == QUICKTHORN and member.calm >= policy.calm_rounds:
+    if member.by:
+        return "quarantined", ""
+    if member.calm >= policy.calm_rounds:
         return "watch", f"calm for {member.calm} rounds in quarantine"
-    if member.by == QUICKTHORN and number - member.since >= policy.expiry:
-        if member.finding.evidence < policy.quarantine:
-            return "watch", f"the quarantine of {policy.expiry} rounds is over"
-        held = f"the evidence still holds ({member.finding.evidence:.4f})"
-        return "quarantined", f"renewed after {policy.expiry} rounds: {held}"
-    return "quarantined", ""
+    if number - member.since < policy.expiry:
+        return "quarantined", ""
+    if member.last <= member.since or member.finding.evidence < policy.quarantine:
+        return "watch", f"the quarantine of {policy.expiry} rounds is over"
+    held = f"the evidence still holds ({member.finding.evidence:.4f})"
+    return "quarantined", f"renewed after {policy.expiry} rounds: {held}"
 
 
 def _quarantine(  # noqa: PLR0913, PLR0917 - what a quarantine depends on
@@ -284,7 +317,7 @@ def _quarantine(  # noqa: PLR0913, PLR0917 - what a quarantine depends on
         client
         for client, member in members.items()
         if member.state == "watch"
-        and member.since < number  # one round alone removes nobody
+        and member.last == number > member.since  # nobody is removed by one round, or unheard
         and member.finding.evidence >= policy.quarantine
     ]
     if policy.automatic == "observe":
@@ -295,7 +328,7 @@ def _quarantine(  # noqa: PLR0913, PLR0917 - what a quarantine depends on
         bound = _bound(members, client, limits, present)
         if policy.automatic == "quarantine" and not bound:
             members[client] = replace(
-                member, state="quarantined", since=number, by=QUICKTHORN, calm=0, proposed=False
+                member, state="quarantined", since=number, calm=0, proposed=False
             )
             changes.append(Change(client, number, "watch", "quarantined", QUICKTHORN, why))
         elif not member.proposed:
@@ -308,15 +341,13 @@ def _bound(members: Mapping[str, Member], client: str, limits: Limits, present: 
     """Return which limit forbids to quarantine the client automatically, ``""`` if none does."""
     own = limits.organization(client)
     removed = {
-        limits.organization(c)
-        for c, m in members.items()
-        if m.state == "quarantined" and m.by == QUICKTHORN
+        limits.organization(c) for c, m in members.items() if m.state == "quarantined" and not m.by
     }
     if len(removed | {own}) > limits.byzantine:
         return f"no more than f={limits.byzantine} organizations are removed automatically"
     voting = {c for c in present if members[c].state not in {"quarantined", "banned"}}
     left = {limits.organization(c) for c in voting - {client}}
-    if client in voting and own not in left and len(left) < limits.min_clients:
+    if own not in left and len(left) < limits.min_clients:
         return f"{len(left)} votes would be left and the defense needs {limits.min_clients}"
     return ""
 
@@ -329,11 +360,11 @@ def _decide(members: dict[str, Member], number: int, decision: Decision) -> Chan
     if refusal or member is None:
         return Change(client, number, before, before, decision.who, refusal, refused=True)
     after = {"quarantine": "quarantined", "readmit": "watch", "ban": "banned"}[decision.action]
-    fresh = Evidence() if decision.action == "readmit" else member.evidence
-    by = "" if decision.action == "readmit" else decision.who
-    members[client] = replace(
-        member, state=after, since=number, by=by, calm=0, proposed=False, evidence=fresh
-    )
+    by = "" if decision.action == "readmit" else decision.who or "somebody"
+    kept = replace(member, state=after, since=number, by=by, calm=0, proposed=False)
+    if decision.action == "readmit":
+        kept = replace(kept, evidence=Evidence(), finding=Finding())
+    members[client] = kept
     return Change(client, number, before, after, decision.who, decision.why)
 
 

@@ -39,7 +39,7 @@ def play(
             for place, (client, at) in enumerate(zip(names(len(row)), row, strict=True))
             if not absent(number, place)
         ]
-        evidence, findings = weigh(evidence, scores, (), MEMORY)
+        evidence, findings = weigh(evidence, scores, (), memory=MEMORY)
         found.append(findings)
     return found
 
@@ -119,6 +119,17 @@ def test_one_round_convicts_nobody_among_few_and_several_loud_ones_do() -> None:
     assert all(f.evidence < 0.9 for findings in found for c, f in findings.items() if c != "c02")
 
 
+def test_names_that_come_and_go_leave_no_crowd_behind() -> None:
+    evidence: dict[str, Evidence] = {}
+    findings: dict[str, Finding] = {}
+    for number, row in enumerate(equal(40, 10), 1):
+        scores = [Score(f"c{c:02}", "cosine", 0.0, value) for c, value in enumerate(row)]
+        scores.append(Score(f"x{number:02}", "cosine", 0.0, 9.0))
+        evidence, findings = weigh(evidence, scores, (), memory=MEMORY)
+
+    assert max(f.evidence for c, f in findings.items() if c.startswith("c")) < 0.9
+
+
 def test_the_oddest_of_many_signals_is_no_odder_for_their_number() -> None:
     z = equal(1, 20)
     z[0, 3] = 8.0
@@ -141,7 +152,7 @@ def test_refusals_count_unless_most_are_refused(hostile: int) -> None:
         Verdict(c, accepted=place >= hostile, code="not-finite" if place < hostile else "ok")
         for place, c in enumerate(names(8))
     ] + [Verdict("away", accepted=False, code="silent")]
-    evidence, findings = weigh({}, (), verdicts, MEMORY)
+    evidence, findings = weigh({}, (), verdicts, memory=MEMORY)
 
     counted = hostile if 2 * hostile <= 8 else 0
     assert len(findings) == counted
@@ -173,7 +184,7 @@ def test_what_no_single_round_shows_is_told_by_the_mean() -> None:
 def test_a_refusal_is_told_first() -> None:
     verdict = Verdict("c03", accepted=False, code="not-finite", reason="sent NaN in 'w'")
     honest = [Verdict(c, accepted=True) for c in names(3)]
-    _, findings = weigh({}, (), [verdict, *honest], MEMORY)
+    _, findings = weigh({}, (), [verdict, *honest], memory=MEMORY)
 
     assert findings["c03"].reason == "sent NaN in 'w'"
     assert findings["c03"].techniques == ("ATLAS AML.T0031",)
@@ -186,7 +197,9 @@ def test_techniques_have_titles_and_each_is_named_once() -> None:
 
 
 def test_evidence_survives_as_plain_values() -> None:
-    evidence, _ = weigh({}, [Score("a", "norm", 2.0, 4.0, "update is long", side=1)], (), MEMORY)
+    evidence, _ = weigh(
+        {}, [Score("a", "norm", 2.0, 4.0, "update is long", side=1)], (), memory=MEMORY
+    )
     plain = {
         "traces": {s: vars(trace) for s, trace in evidence["a"].traces.items()},
         "refusals": evidence["a"].refusals,

@@ -128,9 +128,9 @@ def test_a_quarantine_expires_unless_the_evidence_still_holds() -> None:
     assert [c.round for c in renewed] == [22]
     assert "renewed" in renewed[0].why
 
-    # Silent from then on: no round of its own is calm, and the evidence is what it was.
+    # Silent from then on: nobody who is gone holds one of the f places for ever.
     quiet = play(liar[-1].reputation, range(40, 90), clients=CLIENTS[1:])
-    assert standing(quiet[-1], "c00").state == "quarantined"
+    assert moves(quiet, "c00")[-1] == (62, "quarantined", "watch")
 
     # Too little evidence to hold it, too much to be calm.
     patient = Policy("quarantine", calm=0.001)
@@ -287,3 +287,65 @@ def test_a_policy_that_cannot_be_is_refused(mistake: dict[str, Any], words: str)
 def test_an_unknown_action_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="got 'forgive'"):
         wish("forgive")
+
+
+def test_who_is_readmitted_is_not_judged_by_what_was_said_before() -> None:
+    found = play(None, range(1, 4), ["c00"])
+    kept, _ = decide(found[-1].reputation, 4, [wish("readmit")])
+    silent = play(kept, range(4, 8), clients=CLIENTS[1:])
+
+    assert not any(moves(silent, "c00"))
+    assert {standing(one, "c00").evidence for one in silent} == {0.0}
+
+
+def test_nobody_is_quarantined_in_a_round_in_which_nothing_came_from_it() -> None:
+    newcomer = play(None, range(1, 2), ["c00"])
+    silent = play(newcomer[-1].reputation, range(2, 6), clients=CLIENTS[1:])
+
+    assert moves([*newcomer, *silent], "c00") == [(1, "probation", "watch")]
+
+
+def test_who_sends_nothing_sound_is_a_vote_that_the_defense_may_need_again() -> None:
+    found = play(None, range(1, 5), ["c00"], limits=Limits(2, len(CLIENTS)))
+
+    assert not found[-1].reputation.excluded
+    assert "votes would be left" in next(
+        c.why for one in found for c in one.changes if "waits" in c.why
+    )
+
+
+def test_who_is_long_gone_is_forgotten_unless_a_person_judged() -> None:
+    found = play(None, range(1, 3), decisions={1: wish("ban", "c01")})
+    later = play(found[-1].reputation, range(3, 110), clients=CLIENTS[2:])
+
+    assert {"c00", "c01"} - later[-1].reputation.members.keys() == {"c00"}
+
+
+def test_where_f_organizations_are_half_of_all_nodes_their_crowd_judges_nobody() -> None:
+    honest = [f"h{number}" for number in range(10)]
+    crowd = [f"n{number:02}" for number in range(11)]
+    names = dict.fromkeys(crowd, "crowd")
+    scores = [
+        Score(client, signal, 0.0, 9.0 if client in honest else 0.0, "update is odd")
+        for client in [*honest, *crowd]
+        for signal in ("cosine", "norm", "krum_distance")
+    ]
+    verdicts = [Verdict(client, accepted=True) for client in [*honest, *crowd]]
+
+    def strongest(organizations: dict[str, str]) -> float:
+        limits = Limits(1, 3, organizations)
+        found = review(None, 1, scores, verdicts, policy=AUTOMATIC, limits=limits)
+        return max(one.evidence for one in found.standings)
+
+    assert strongest({}) > 0.5
+    assert strongest(names) == 0.0
+
+
+def test_the_nodes_of_one_organization_do_not_excuse_each_other() -> None:
+    nodes = [f"n{number:02}" for number in range(12)]
+    limits = Limits(1, 3, dict.fromkeys(nodes, "crowd"))
+    verdicts = [Verdict(c, accepted=True) for c in CLIENTS]
+    verdicts += [Verdict(c, accepted=False, code="not-finite", reason="sent NaN") for c in nodes]
+    found = review(None, 1, (), verdicts, policy=AUTOMATIC, limits=limits)
+
+    assert standing(found, "n00").evidence > 0.9
