@@ -24,7 +24,7 @@ _FAILED = 1
 def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     out: Annotated[Path | None, typer.Option(help="File of the page; stdout by default.")] = None,
     seeds: Annotated[
-        str, typer.Option(help="Seeds, by commas, instead of the grid's: 100, 101, 102 …")
+        str, typer.Option(help="Seeds, by commas, instead of the grid's: 400, 401, 402 …")
     ] = "",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; one per core by default.")

@@ -75,8 +75,9 @@ def _preface(main: Sequence[Line], scenarios: Sequence[Scenario]) -> str:
         f"{told.clients} clients of whom {max(item.attackers for item in scenarios)} attack, one "
         f"local epoch at a rate of {told.lr:g}. The defense is {_code(main[0].defense)}; it and "
         f"the limits of quarantine assume {told.byzantine} liars. A line is the mean over the "
-        f"seeds {', '.join(map(str, seeds))}. The thresholds were set on the seeds 0 to 4; see "
-        "[reputation](reputation.md). The runs are those of the grid "
+        f"seeds {', '.join(map(str, seeds))}. The thresholds were set on the seeds 0 to 4 "
+        "and widened once after a look at 100 and 101; see [reputation](reputation.md). The runs "
+        "are those of the grid "
         "`simulations/comparison/grids/detection.toml`."
     )
     return f"""# Detection

@@ -266,6 +266,6 @@ def test_seeds_that_are_no_numbers_are_refused() -> None:
 def test_the_shipped_grid_has_other_seeds_than_the_thresholds_were_set_on() -> None:
     tables = read_grid("detection")
     scenarios = [run.scenario for run in plan(tables)]
-    assert min(scenario.seed for scenario in scenarios) >= 100
+    assert min(scenario.seed for scenario in scenarios) >= 400  # looked at: 0 to 4, 100 and 101
     assert {"none", *LOUD, *STEALTHY} <= {scenario.attack for scenario in scenarios}
     assert {run.scenario.seed for run in plan(reseeded(tables, [3]))} == {3}
