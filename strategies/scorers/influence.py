@@ -25,9 +25,9 @@ def influence(
 
         t_i = 1 − w_i / median_j w_j
 
-    The rule has judged the updates already; what it took from a client in many rounds is evidence.
-    What it took in one is not: rules that leave out f clients do so when nobody lies, therefore
-    nobody stands out by this signal in a single round.
+    The rule has judged the updates already, and this shows what it took from whom. It counts
+    little: rules that leave out f clients do so when nobody lies, so z is at most 3.3, and nobody
+    has measured a scale for it. By itself it never reaches a threshold.
 
     Parameters
     ----------
