@@ -110,6 +110,15 @@ def test_a_shorter_run_is_no_reproduction(
     assert "Of 20 cells 1 have been run" in capsys.readouterr().out
 
 
+def test_the_page_of_the_documentation_is_that_of_its_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    main([f"{table}={docs / 'reproduction'}" for table in TABLES])
+    shown = (docs / "explanation" / "reproduction.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == shown
+
+
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'table_a'"):
         main(["tabel_a=x"])
