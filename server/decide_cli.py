@@ -13,7 +13,7 @@ import typer
 from quickthorn.server.clients_cli import AsJson, Client, Run, print_json
 from quickthorn.server.entries import Participant
 from quickthorn.server.lookup import find_clients, open_run
-from quickthorn.server.roster import read_roster
+from quickthorn.server.roster import Roster, read_roster
 from quickthorn.server.text import printable
 from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.reputation import Decision
@@ -85,19 +85,12 @@ def _decide(  # noqa: PLR0913 - what the three commands have in common
     reason, person = _text(why, "--why"), _text(who or _user(), "--who")
     with open_run(run, write=True) as store:
         roster = read_roster(store)
-        chosen = find_clients(store.clients(), asked)
+        meant = find_clients(store.clients(), asked)
         if roster.ended:
             raise RunError(_ENDED.format(at=roster.ended))
-        banned = {
-            line.client.id
-            for line in roster.lines
-            if line.standing and line.standing.state == "banned"
-        }
-        for client in chosen:
-            if client.id in banned:
-                raise RunError(
-                    f"{client.name} is banned, which cannot be undone. Nothing was recorded."
-                )
+        chosen, banned = _divided(meant, roster)
+        if not chosen:
+            raise RunError(_BANNED.format(names=_named(banned)) + " Nothing was recorded.")
         if not sure:
             _confirm(chosen)
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -107,8 +100,9 @@ def _decide(  # noqa: PLR0913 - what the three commands have in common
     if as_json:
         print_json({"recorded": [asdict(decision) for decision in decisions], "round": roster.last})
         return
-    for client in chosen:
-        typer.echo(f"Recorded: {action} {client.name}, by {person}.")
+    typer.echo(f"Recorded: {action} {_named(chosen)}, by {person}.")
+    if banned:
+        typer.echo(_BANNED.format(names=_named(banned)))
     explain = shlex.join(["quickthorn", "explain", str(run), asked])
     typer.echo(_COMING.format(last=roster.last or "none", explain=explain))
 
@@ -117,15 +111,31 @@ _ENDED = (
     "this run ended at {at}: nothing will happen in it any more, and its record stays as it is. "
     "Nothing was recorded."
 )
+_BANNED = "Already banned, which cannot be undone: {names}."
 _COMING = (
     "It counts from the next round on; the last recorded one is {last}.\n"
     "What becomes of it: {explain}"
 )
 
 
+def _divided(
+    meant: list[Participant], roster: Roster
+) -> tuple[list[Participant], list[Participant]]:
+    """Return those about whom something can be decided, and the banned."""
+    gone = {
+        line.client.id for line in roster.lines if line.standing and line.standing.state == "banned"
+    }
+    return [who for who in meant if who.id not in gone], [who for who in meant if who.id in gone]
+
+
+def _named(clients: list[Participant]) -> str:
+    return ", ".join(
+        who.name if who.name == who.id else f"{who.name} ({who.id})" for who in clients
+    )
+
+
 def _confirm(chosen: list[Participant]) -> None:
-    names = ", ".join(f"{client.name} ({client.id})" for client in chosen)
-    question = f"Ban {names} for good? It cannot be undone in this run."
+    question = f"Ban {_named(chosen)} for good? It cannot be undone in this run."
     if not typer.confirm(question, err=True):
         raise RunError("not banned; nothing was recorded.")
 

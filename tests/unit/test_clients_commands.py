@@ -270,7 +270,7 @@ def test_a_decision_is_recorded_with_who_when_and_why(
 
     code, out, err = command("quarantine", running.folder, "west", "--why", "a\x1b[2J\nb")
     assert (code, err) == (0, "")
-    assert "Recorded: quarantine west-clinic, by berta." in out
+    assert "Recorded: quarantine west-clinic (node:12), by berta." in out
     assert "from the next round on; the last recorded one is 3" in out
     command("readmit", running.folder, "west", "--why", "sorry", "--who", "anna")
 
@@ -308,8 +308,23 @@ def test_a_ban_is_for_good(command: Command, running: RunStore) -> None:
     code, out, err = command("readmit", running.folder, "west", "--why", "x")
 
     assert (code, out) == (1, "")
-    assert "west-clinic is banned, which cannot be undone" in err
+    assert "banned, which cannot be undone: west-clinic (node:12). Nothing was recorded" in err
     assert running.ledger.decisions() == []
+
+
+def test_one_banned_node_does_not_shield_the_others_of_its_organization(
+    command: Command, running: RunStore
+) -> None:
+    other = "key:2222222222222222"
+    banned = replace(SILENT, state="banned")
+    running.add_round(replace(a_round(3), number=4, standings=[banned]))
+
+    code, out, err = command("quarantine", running.folder, "north-clinic", "--why", "x")
+
+    assert (code, err) == (0, "")
+    assert f"Recorded: quarantine north-clinic ({other}), by " in out
+    assert f"Already banned, which cannot be undone: north-clinic ({CLINIC})." in out
+    assert [entry.decision.client for entry in running.ledger.decisions()] == [other]
 
 
 def test_a_finished_run_stays_as_it_is(command: Command, running: RunStore) -> None:
