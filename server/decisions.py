@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from quickthorn.strategies.reputation import decide
+from quickthorn.server.entries import Unreadable
+from quickthorn.strategies.reputation import Change, decide
 
 if TYPE_CHECKING:
     from quickthorn.server.ledger import Ledger
-    from quickthorn.strategies.reputation import Change, Reputation
+    from quickthorn.strategies.reputation import Decision, Reputation
 
 
 def carry_out(
@@ -35,11 +36,19 @@ def carry_out(
     new = [entry for entry in ledger.decisions() if entry.round is None]
     if not new:
         return reputation, ()
-    following, changes = decide(reputation, number, [entry.decision for entry in new])
+    unreadable = [entry for entry in new if isinstance(entry.decision, Unreadable)]
+    sound = [entry for entry in new if entry not in unreadable]
+    following, changes = decide(reputation, number, [entry.decision for entry in sound])
+    changes += tuple(_refused(entry.decision, number) for entry in unreadable)
     ledger.settle(
         [
             replace(entry, round=number, refused=change.why if change.refused else "")
-            for entry, change in zip(new, changes, strict=True)
+            for entry, change in zip(sound + unreadable, changes, strict=True)
         ]
     )
     return following, changes
+
+
+def _refused(decision: Decision, number: int) -> Change:
+    why = f"refused to {decision.action} ({decision.why}): it is no decision that can be read"
+    return Change(decision.client, number, "", "", decision.who, why, refused=True)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from quickthorn.strategies.reputation import Decision
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from quickthorn.strategies.reputation import Change, Decision, Standing
+    from quickthorn.strategies.reputation import Change, Standing
     from quickthorn.strategies.updates import Score, Verdict
 
 FILE_NAME = "run.sqlite"
@@ -109,6 +111,14 @@ class RoundRecord:
     standings: Sequence[Standing] = ()
     changes: Sequence[Change] = ()
     reputation: str = ""
+
+
+@dataclass(frozen=True)
+class Unreadable(Decision):
+    """What another program left in place of a decision: of no known action, or not in UTF-8."""
+
+    def __post_init__(self) -> None:
+        """Accept any action: nobody carries it out."""
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,18 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING
 
-from quickthorn.server.entries import Entry
+from quickthorn.server.entries import Entry, Unreadable
+from quickthorn.server.text import printable
 from quickthorn.strategies.errors import RunError
 from quickthorn.strategies.reputation import Change, Decision, Standing
+from quickthorn.strategies.standing import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quickthorn.server.entries import RoundRecord
+
+_LONGEST = 2000  # of a text; what the commands write is shorter
 
 
 class Ledger:
@@ -134,31 +138,44 @@ class Ledger:
                 round=row["round"],
                 before=row["before"],
                 after=row["after"],
-                who=row["who"],
-                why=row["why"],
+                who=printable(row["who"], _LONGEST),
+                why=printable(row["why"], _LONGEST),
             )
             for row in rows
         ]
 
     def decisions(self) -> list[Entry]:
-        """Return every decision, in the order in which they were made."""
+        """Return every decision, in the order in which they were made; unreadable ones as such."""
+        rows = self._connection.execute(
+            "SELECT id, CAST(round AS INTEGER), CAST(refused AS BLOB), CAST(client AS BLOB), "
+            "CAST(action AS BLOB), CAST(who AS BLOB), CAST(why AS BLOB), CAST(at AS BLOB) "
+            "FROM decision ORDER BY id"
+        )
         return [
-            Entry(
-                row["id"],
-                Decision(
-                    client=row["client"],
-                    action=row["action"],
-                    who=row["who"],
-                    why=row["why"],
-                    at=row["at"],
-                ),
-                row["round"],
-                row["refused"],
-            )
-            for row in self._connection.execute("SELECT * FROM decision ORDER BY id")
+            Entry(key, _decision(*texts), number, _text(refused))
+            for key, number, refused, *texts in rows
         ]
 
     def reputation(self) -> tuple[int, str] | None:
         """Return the round and the JSON of the last reputation; None before the first."""
         row = self._connection.execute("SELECT * FROM reputation").fetchone()
         return None if row is None else (row["round"], row["value"])
+
+
+def _decision(*texts: bytes) -> Decision:
+    """Return the decision in a row that anybody may have written."""
+    client, action, who, why, at = map(_text, texts)
+    sound = action in ACTIONS and all(_is_utf8(text) for text in texts)
+    return (Decision if sound else Unreadable)(client, action, who, why, at)
+
+
+def _text(raw: bytes) -> str:
+    return printable(raw.decode(errors="backslashreplace"), _LONGEST)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.server.store import RunStore
+from quickthorn.server.text import printable
 from quickthorn.strategies.scoring import explain
 
 if TYPE_CHECKING:
@@ -91,4 +92,5 @@ def _log_change(change: Change) -> None:
     level = logging.INFO if change.after == "healthy" else logging.WARNING
     moved = change.after if change.before == change.after else f"{change.before} -> {change.after}"
     text = "round %d: %s: %s, by %s: %s"
-    LOG.log(level, text, change.round, change.client, moved or "unknown", change.who, change.why)
+    who, why = printable(change.who), printable(change.why, 2000)
+    LOG.log(level, text, change.round, change.client, moved or "unknown", who, why)

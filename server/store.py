@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from quickthorn.server.entries import FILE_NAME, FORMAT, SCHEMA, Participant
 from quickthorn.server.ledger import Ledger
+from quickthorn.server.text import printable
 from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.updates import Score, Verdict
 
@@ -232,9 +233,9 @@ class RunStore:
         return {row["key"]: row["value"] for row in self._rows("SELECT * FROM meta")}
 
     def clients(self) -> list[Participant]:
-        """Return everybody who took part, by name."""
+        """Return everybody who took part, by name, in which control characters are escaped."""
         rows = self._rows("SELECT * FROM client ORDER BY name, id")
-        return [Participant(row["id"], row["name"], int(row["node"])) for row in rows]
+        return [Participant(row["id"], printable(row["name"]), int(row["node"])) for row in rows]
 
     def rounds(self) -> list[sqlite3.Row]:
         """Return one row per training round, in order."""

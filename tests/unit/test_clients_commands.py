@@ -176,6 +176,22 @@ def test_explain_shows_the_evidence(command: Command, running: RunStore) -> None
     assert "round 1, watch" not in command("explain", running.folder, "west", "--rounds", 1)[1]
 
 
+def test_control_characters_of_names_and_people_are_shown_escaped(
+    command: Command, running: RunStore
+) -> None:
+    running.add_clients([Participant("node:9", "south\x1b[2J\n", 9)])
+    running.ledger.add_decision(Decision("node:9", "ban", "an\x1bna", "a\rb", "2027"))
+
+    for name, *more in (("clients",), ("clients", "--json"), ("explain", "node:9")):
+        code, out, err = command(name, running.folder, *more)
+        assert (code, err) == (0, "")
+        assert "south\\" in out
+        assert not set("\x1b\r") & set(out)
+        if name == "clients" and not more:
+            assert "an\\x1bna" in out
+            assert "(a\\rb)" in out
+
+
 def test_explain_as_json_holds_every_round(command: Command, running: RunStore) -> None:
     running.add_round(
         replace(a_round(2), number=4, scores=[Score(WEST, "norm", 1.0, float("inf"))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
@@ -163,6 +164,44 @@ def test_people_decide_from_the_next_round_on(
     lines = [entry.getMessage() for entry in caplog.records]
     assert f"round 4: {friend}: quarantined -> watch, by anna: because" in lines
     assert any("node:99: unknown, by anna: refused to ban" in line for line in lines)
+
+
+def test_a_decision_that_cannot_be_read_is_refused_and_ends_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    friend = client_of(3)
+    rows = [
+        (friend, "obey", b"anna", b"because"),
+        (friend, "ban", b"anna\xff", b"because"),
+        (friend, "quarantine", b"an\x1b[2Jna", b"one\ntwo"),
+    ]
+
+    def evaluate(number: int, arrays: ArrayRecord) -> None:
+        if number == 1:
+            with contextlib.closing(sqlite3.connect(tmp_path / "run.sqlite")) as other, other:
+                other.execute("PRAGMA ignore_check_constraints = ON")
+                other.executemany(
+                    "INSERT INTO decision (at, client, action, who, why) "
+                    "VALUES ('2027', ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))",
+                    rows,
+                )
+
+    with caplog.at_level(logging.INFO, logger="flwr.quickthorn"):
+        outcome = run(tmp_path, grid_of(members(7)), evaluate_fn=evaluate)
+
+    with outcome.record() as record:
+        entries = record.ledger.decisions()
+        changes = [(change.who, change.why) for change in record.ledger.changes()]
+        assert states(record, friend)[1] == "quarantined"
+    assert [(entry.round, bool(entry.refused)) for entry in entries] == [
+        (2, True), (2, True), (2, False),
+    ]  # fmt: skip
+    assert entries[0].refused == "refused to obey (because): it is no decision that can be read"
+    assert entries[1].decision.who == "anna\\xff"
+    assert changes == [("an\\x1b[2Jna", "one\\ntwo")]
+    lines = [entry.getMessage() for entry in caplog.records]
+    assert f"round 2: {friend}: unknown, by anna: {entries[0].refused}" in lines
+    assert all(map(str.isprintable, lines))
 
 
 def test_too_few_left_leave_the_model_as_it_is(tmp_path: Path) -> None:
