@@ -29,8 +29,19 @@ def write_connection(flower_home: Path, address: str) -> None:
 class FlowerCli:
     """Commands to one SuperLink."""
 
-    def __init__(self, children: Children, environment: Mapping[str, str], folder: Path) -> None:
-        """Run commands among ``children`` in ``environment``; keep their output in ``folder``."""
+    def __init__(
+        self,
+        children: Children,
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        seconds: float = _COMMAND_SECONDS,
+    ) -> None:
+        """Run commands among ``children`` in ``environment``; keep their output in ``folder``.
+
+        A command that does not end within ``seconds`` is killed; what it answered in full counts.
+        """
+        self._seconds = seconds
         self._children = children
         self._environment = dict(environment)
         self._folder = folder
@@ -71,15 +82,19 @@ class FlowerCli:
         command = [script("flwr", self._environment), *words]
         child = self._children.start(f"flwr {words[0]}", command, log=output, env=self._environment)
         try:
-            code = child.process.wait(_COMMAND_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = -1
+            code = child.process.wait(self._seconds)
+        except subprocess.TimeoutExpired:  # it may hang after its answer
+            code = None
         self._children.kill(child)
         text = output.read_text(encoding="utf-8", errors="replace")
         try:
             answer = json.loads(text[text.index("{") : text.rindex("}") + 1])
         except ValueError:
             answer = {}
-        if code != 0 or not answer.get("success", False):
-            raise RunError(f"`{' '.join(['flwr', *words])}` failed ({code}):\n{child.tail()}")
+        if code or not answer.get("success", False):
+            end = f"did not end within {self._seconds:g} s" if code is None else f"failed ({code})"
+            raise RunError(
+                f"`{' '.join(['flwr', *words])}` {end}; its last words "
+                f"(the logs are in {self._folder}):\n{child.tail()}"
+            )
         return dict(answer)
