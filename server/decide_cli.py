@@ -5,20 +5,25 @@ from __future__ import annotations
 import getpass
 import shlex
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quickthorn.server.clients_cli import AsJson, Client, Run, print_json
-from quickthorn.server.entries import Participant
+from quickthorn.server.entries import OBSERVED, Participant
 from quickthorn.server.lookup import find_clients, open_run
+from quickthorn.server.refusals import refusals
 from quickthorn.server.roster import Roster, read_roster
 from quickthorn.server.text import printable
 from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.reputation import Decision
 
+if TYPE_CHECKING:
+    from quickthorn.server.store import RunStore
+
 _LONGEST = 1000  # of a reason
+_OLD_MINUTES = 60
 
 Why = Annotated[
     str, typer.Option("--why", metavar="TEXT", help="The reason; it stays in the record.")
@@ -32,26 +37,30 @@ Who = Annotated[
 def quarantine(
     run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False
 ) -> None:
-    """Keep a client out of the model from the next round on.
+    """Keep a client out of the model from the next round that begins.
 
     RUN is the folder of the run; CLIENT an id, the name of an
     organization (all of its clients), or the beginning of one of them.
 
     It goes on training and being scored, so that it can be readmitted on
     evidence; its updates no longer count. Only `quickthorn readmit` ends
-    it. A run that has ended is left as it is, with exit code 1.
+    it. While a round runs, it counts from the one after it. What can
+    change nothing is refused, with exit code 1: a client that a person
+    quarantined already, a run that has ended or is only observed.
     """
     _decide("quarantine", run, client, why, who, as_json=as_json)
 
 
 def readmit(run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False) -> None:
-    """Let a quarantined client count again, from the next round on.
+    """Let a quarantined client count again, from the next round that begins.
 
     RUN is the folder of the run; CLIENT an id, the name of an
     organization (all of its clients), or the beginning of one of them.
 
     It is watched at first, without the evidence of the past. It also
-    turns a proposed quarantine down. A banned client cannot return.
+    turns a proposed quarantine down. While a round runs, it counts from
+    the one after it. A banned client cannot return, and one that is
+    neither in quarantine nor proposed is refused, with exit code 1.
     """
     _decide("readmit", run, client, why, who, as_json=as_json)
 
@@ -64,10 +73,13 @@ def ban(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a client no more, from the next round on; this cannot be undone.
+    """Ask a client no more, from the next round that begins; for good.
 
     RUN is the folder of the run; CLIENT an id, the name of an
     organization (all of its clients), or the beginning of one of them.
+
+    While a round runs, it counts from the one after it. It cannot be
+    undone in this run.
     """
     _decide("ban", run, client, why, who, as_json=as_json, sure=yes)
 
@@ -82,50 +94,68 @@ def _decide(  # noqa: PLR0913 - what the three commands have in common
     as_json: bool,
     sure: bool = True,
 ) -> None:
-    reason, person = _text(why, "--why"), _text(who or _user(), "--who")
+    words, person = _text(why, "--why"), _text(who or _user(), "--who")
     with open_run(run, write=True) as store:
         roster = read_roster(store)
         meant = find_clients(store.clients(), asked)
-        if roster.ended:
-            raise RunError(_ENDED.format(at=roster.ended))
-        chosen, banned = _divided(meant, roster)
-        if not chosen:
-            raise RunError(_BANNED.format(names=_named(banned)) + " Nothing was recorded.")
+        refused = refusals(action, meant, roster, store.ledger.changes())
+        chosen = [client for client in meant if client.id not in refused]
+        nothing = _nothing(store, roster)
+        if nothing or not chosen:
+            reason = nothing or " ".join(_told(meant, refused))
+            if as_json:
+                print_json({"recorded": [], "refused": reason, "round": roster.last})
+            raise RunError(f"{reason} Nothing was recorded.")
         if not sure:
             _confirm(chosen)
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        decisions = [Decision(client.id, action, person, reason, at) for client in chosen]
+        decisions = [Decision(client.id, action, person, words, at) for client in chosen]
         for decision in decisions:
             store.ledger.add_decision(decision)
     if as_json:
         print_json({"recorded": [asdict(decision) for decision in decisions], "round": roster.last})
         return
     typer.echo(f"Recorded: {action} {_named(chosen)}, by {person}.")
-    if banned:
-        typer.echo(_BANNED.format(names=_named(banned)))
+    for line in _told(meant, refused):
+        typer.echo(line)
     explain = shlex.join(["quickthorn", "explain", str(run), asked])
-    typer.echo(_COMING.format(last=roster.last or "none", explain=explain))
+    typer.echo(_COMING.format(last=roster.last or "none", age=_age(roster.at), explain=explain))
 
 
 _ENDED = (
-    "this run ended at {at}: nothing will happen in it any more, and its record stays as it is. "
-    "Nothing was recorded."
+    "this run ended at {at}: nothing will happen in it any more, and its record stays as it is."
 )
-_BANNED = "Already banned, which cannot be undone: {names}."
+_OBSERVED = "this run is only observed, and an observed run keeps nobody out."
 _COMING = (
-    "It counts from the next round on; the last recorded one is {last}.\n"
+    "It counts in the next round that begins; while a round runs, that is the one after it.\n"
+    "The last recorded round is {last}{age}.\n"
     "What becomes of it: {explain}"
 )
 
 
-def _divided(
-    meant: list[Participant], roster: Roster
-) -> tuple[list[Participant], list[Participant]]:
-    """Return those about whom something can be decided, and the banned."""
-    gone = {
-        line.client.id for line in roster.lines if line.standing and line.standing.state == "banned"
-    }
-    return [who for who in meant if who.id not in gone], [who for who in meant if who.id in gone]
+def _nothing(store: RunStore, roster: Roster) -> str:
+    """Return why nobody's decision can count in this run; empty where it can."""
+    if roster.ended:
+        return _ENDED.format(at=roster.ended)
+    return _OBSERVED if OBSERVED in store.meta() else ""
+
+
+def _told(meant: list[Participant], refused: dict[str, str]) -> list[str]:
+    """Return a sentence for each reason, with those whom it concerns."""
+    return [
+        f"{reason}: {_named([client for client in meant if refused.get(client.id) == reason])}."
+        for reason in dict.fromkeys(refused.values())
+    ]
+
+
+def _age(at: str) -> str:
+    """Return when the last round was recorded, where that is suspiciously long ago."""
+    if not at:
+        return ""
+    minutes = (datetime.now(UTC) - datetime.fromisoformat(at)) / timedelta(minutes=1)
+    if minutes < _OLD_MINUTES:
+        return ""
+    return f", of {at}, {minutes:.0f} minutes ago; if the server is gone, nothing will happen"
 
 
 def _named(clients: list[Participant]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "run.sqlite"
 FORMAT = "2"
+OBSERVED = "observed"  # in the meta table of a run that an observer wrote
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);

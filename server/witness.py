@@ -12,7 +12,7 @@ import numpy as np
 
 from quickthorn.server.cohort import connected
 from quickthorn.server.digest import digest
-from quickthorn.server.entries import Participant, RoundRecord
+from quickthorn.server.entries import OBSERVED, Participant, RoundRecord
 from quickthorn.server.exchange import bind_all
 from quickthorn.server.held import judge_alone
 from quickthorn.server.intake import Intake, receive_updates, take_metrics
@@ -94,6 +94,7 @@ class Witness:
                 "defense": f"none ({terms.strategy}, observed)",
                 "byzantine": str(terms.byzantine),
                 "policy": json.dumps(asdict(_POLICY)),
+                OBSERVED: "yes",
             },
         )
 

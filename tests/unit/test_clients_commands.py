@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quickthorn.server import chart, cli, clients_cli, decide_cli
-from quickthorn.server.entries import Entry, Participant, RoundRecord
+from quickthorn.server.entries import OBSERVED, Entry, Participant, RoundRecord, Unreadable
+from quickthorn.server.refusals import refusals
+from quickthorn.server.roster import read_roster
 from quickthorn.server.store import RunStore
 from quickthorn.strategies.reputation import Change, Decision, Standing
 from quickthorn.strategies.updates import Score, Verdict
@@ -287,7 +289,8 @@ def test_a_decision_is_recorded_with_who_when_and_why(
     code, out, err = command("quarantine", running.folder, "west", "--why", "a\x1b[2J\nb")
     assert (code, err) == (0, "")
     assert "Recorded: quarantine west-clinic (node:12), by berta." in out
-    assert "from the next round on; the last recorded one is 3" in out
+    for words in ("in the next round that begins", "The last recorded round is 3.\n"):
+        assert words in out
     command("readmit", running.folder, "west", "--why", "sorry", "--who", "anna")
 
     first, second = running.ledger.decisions()
@@ -313,8 +316,10 @@ def test_a_ban_asks_unless_it_is_told_not_to(
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     code, out, _ = command(*ban)
     assert (code, found(out)["round"]) == (0, 3)
-    assert command(*ban, "--yes")[0] == 0
-    assert [entry.decision.action for entry in running.ledger.decisions()] == ["ban", "ban"]
+    code, out, err = command(*ban, "--yes")
+    assert (code, found(out)["recorded"]) == (1, [])
+    assert "to ban is recorded already: west-clinic (node:12). Nothing was recorded." in err
+    assert [entry.decision.action for entry in running.ledger.decisions()] == ["ban"]
 
 
 def test_a_ban_is_for_good(command: Command, running: RunStore) -> None:
@@ -341,6 +346,80 @@ def test_one_banned_node_does_not_shield_the_others_of_its_organization(
     assert f"Recorded: quarantine north-clinic ({other}), by " in out
     assert f"Already banned, which cannot be undone: north-clinic ({CLINIC})." in out
     assert [entry.decision.client for entry in running.ledger.decisions()] == [other]
+
+
+@pytest.mark.parametrize(
+    ("states", "waiting", "action", "words"),
+    [
+        ("watch", "", "readmit", "Not in quarantine, and not proposed for it: west-clinic"),
+        ("proposed", "", "readmit", ""),
+        ("quarantined", "", "readmit", ""),
+        ("quarantined", "", "quarantine", "Already in quarantine by a person's decision: west"),
+        ("quarantined quickthorn", "", "quarantine", ""),
+        ("quarantined", "", "ban", ""),
+        ("quarantined", "ban", "readmit", "The decision of anna to ban is recorded already: west"),
+        ("quarantined", "readmit", "readmit", "The decision of anna to readmit is recorded alr"),
+        ("quarantined", "readmit", "quarantine", ""),
+        ("watch", "quarantine", "readmit", ""),
+        ("watch", "quarantine", "quarantine", "The decision of anna to quarantine is recorded"),
+    ],
+)
+def test_what_can_change_nothing_is_refused_at_once(
+    states: str, waiting: str, action: str, words: str, command: Command, running: RunStore
+) -> None:
+    state, _, mover = states.partition(" ")
+    stands = replace(LOUD, state=state.replace("proposed", "watch"), proposed=state == "proposed")
+    change = Change(WEST, 4, "watch", "quarantined", mover or "anna", "x")
+    changes = [change] if state == "quarantined" else []
+    running.add_round(replace(a_round(3), number=4, standings=[stands], changes=changes))
+    if waiting:
+        running.ledger.add_decision(replace(DECISION, action=waiting))
+    before = running.ledger.decisions()
+    yes = ["--yes"] if action == "ban" else []
+
+    code, out, err = command(action, running.folder, "west", "--why", "x", "--json", *yes)
+
+    if words:
+        assert (code, found(out)["recorded"], found(out)["round"]) == (1, [], 4)
+        assert words in found(out)["refused"]
+        assert words in err
+        assert running.ledger.decisions() == before
+    else:
+        assert (code, err, len(found(out)["recorded"])) == (0, "", 1)
+
+
+def test_what_nobody_can_read_stands_in_no_decisions_way(running: RunStore) -> None:
+    entry = Entry(1, Unreadable(WEST, "obey", "mallory", "because", "now"), None)
+    roster = replace(read_roster(running), coming=(entry,))
+
+    assert refusals("ban", PEOPLE, roster, []) == {}
+
+
+@pytest.mark.parametrize("action", ["quarantine", "readmit", "ban"])
+def test_a_run_that_is_only_observed_takes_no_decision(
+    action: str, command: Command, tmp_path: Path
+) -> None:
+    with RunStore.create(tmp_path, {OBSERVED: "yes"}) as store:
+        store.add_clients(PEOPLE)
+        store.add_round(a_round(1))
+
+        code, out, err = command(action, tmp_path, "west", "--why", "x")
+
+        assert (code, out) == (1, "")
+        assert "only observed, and an observed run keeps nobody out. Nothing was recorded." in err
+        assert store.ledger.decisions() == []
+
+
+def test_a_run_that_has_been_silent_for_long_says_so(
+    command: Command, running: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = read_roster(running).at
+    monkeypatch.setattr(decide_cli, "_OLD_MINUTES", -1)
+
+    out = command("quarantine", running.folder, "west", "--why", "x")[1]
+
+    assert f"The last recorded round is 3, of {at}, " in out
+    assert "minutes ago; if the server is gone, nothing will happen." in out
 
 
 def test_a_finished_run_stays_as_it_is(command: Command, running: RunStore) -> None:

@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, Krum, Strategy
 
 from quickthorn.server import Observer, RobustStrategy
 from quickthorn.server.digest import digest
+from quickthorn.server.entries import OBSERVED
 from quickthorn.server.model import to_model, to_record
 from quickthorn.server.roster import read_roster
 from quickthorn.server.store import RunStore
@@ -129,6 +130,7 @@ def test_everybody_stands_somewhere_and_nobody_is_kept_out(tmp_path: Path) -> No
         roster = read_roster(record)
         (entry,) = record.ledger.decisions()
         assert json.loads(record.meta()["policy"])["automatic"] == "observe"
+        assert OBSERVED in record.meta()
         changes = {(change.client, change.after) for change in record.ledger.changes()}
     assert roster.last == 4
     assert roster.lines[0].client.id == CULPRIT
