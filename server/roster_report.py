@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,31 +15,25 @@ from quickthorn.server.terminal import figure, print_below
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
 
     from quickthorn.server.entries import Entry
     from quickthorn.server.roster import Line, Roster
     from quickthorn.strategies.reputation import Standing
 
 _STYLES = {"watch": "yellow", "quarantined": "bold red", "banned": "red"}
+_NUMBERS = ("since", "score", "evidence", "rounds")
+_COLUMNS = ("client", "state", *_NUMBERS, "reply")
+_DISPENSABLE = ("rounds", "reply", "since", "score", "evidence")  # the first goes first
+_GAP = 3  # beside each column
 
 
 def print_roster(roster: Roster, run: Path, console: Console) -> None:
     """Print the table, the reasons, and what waits for a person or for the next round."""
     if not roster.last:
         console.print("No round is recorded yet.")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(roster), title_justify="left")
-    table.add_column("client", overflow="fold")
-    table.add_column("state", no_wrap=True)
-    for name in ("since", "score", "evidence", "rounds"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("reply", overflow="fold")
     names = {line.client.id: roster.label(line.client) for line in roster.lines}
-    for line in roster.lines:
-        name = escape(names[line.client.id])
-        style = _STYLES.get(line.standing.state) if line.standing else None
-        table.add_row(name, *_cells(line, roster.last), style=style)
-    console.print(table)
+    console.print(_table(roster, names, console.width))
     for line in roster.lines:
         if line.standing and line.standing.reason:
             console.print(f"[bold]{escape(names[line.client.id])}[/bold]")
@@ -48,6 +43,28 @@ def print_roster(roster: Roster, run: Path, console: Console) -> None:
             _print_proposal(names[line.client.id], run, console, ended=bool(roster.ended))
     for entry in roster.coming:
         console.print(escape(f"{describe(entry, names, ended=bool(roster.ended))}."))
+
+
+def _table(roster: Roster, names: dict[str, str], width: int) -> Table:
+    """Return the table; where it is too wide, columns go, and whole names stay."""
+    rows = [[names[line.client.id], *_cells(line, roster.last)] for line in roster.lines]
+    widths = [max(map(cell_len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
+    widths[-1] = max(cell_len(word) for row in [_COLUMNS, *rows] for word in row[-1].split())
+    shown = list(range(len(_COLUMNS)))
+    for dispensable in _DISPENSABLE:
+        if sum(widths[column] + _GAP for column in shown) > width:
+            shown.remove(_COLUMNS.index(dispensable))
+    fits = sum(widths[column] + _GAP for column in shown) <= width
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(roster), title_justify="left")
+    for column in shown:
+        name = _COLUMNS[column]
+        side: JustifyMethod = "right" if name in _NUMBERS else "left"
+        wraps = name == "reply" or (name == "client" and not fits)
+        table.add_column(name, justify=side, no_wrap=not wraps, overflow="fold")
+    for line, row in zip(roster.lines, rows, strict=True):
+        style = _STYLES.get(line.standing.state) if line.standing else None
+        table.add_row(*(escape(row[column]) for column in shown), style=style)
+    return table
 
 
 def describe(entry: Entry, names: dict[str, str], *, ended: bool) -> str:

@@ -117,6 +117,23 @@ def test_clients_come_by_suspicion_and_a_proposal_says_how_to_approve_it(
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.parametrize("columns", [40, 60])
+def test_names_stay_whole_in_a_narrow_terminal(
+    columns: int, command: Command, running: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    code, out, err = command("clients", running.folder)
+
+    assert (code, err) == (0, "")
+    table = out[: out.index("\nwest-clinic\n")]
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
+    assert rows.keys() >= {"client", "west-clinic", "north-hospital", CLINIC}
+    assert rows["west-clinic"][:2] == ["watch", "*"]
+    assert rows["north-hospital"][-1] == ("healthy" if columns == 40 else "0.5000")
+    assert max(map(len, table.splitlines())) <= columns
+
+
 def test_clients_as_json_is_one_object(command: Command, running: RunStore) -> None:
     running.ledger.add_decision(DECISION)
 
