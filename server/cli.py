@@ -15,7 +15,7 @@ from quickthorn.strategies.errors import QuickthornError, RunError
 
 GROUP = "quickthorn.commands"
 REFUSED, MISUSED = 1, 2
-_INTERRUPTED = 130  # as a shell reports it
+_INTERRUPTED, _UNREAD = 130, 141  # as a shell reports SIGINT and SIGPIPE
 
 
 def build_command() -> typer.Typer:
@@ -59,6 +59,10 @@ def main() -> None:
     except KeyboardInterrupt:  # while the commands were loaded: typer catches a later one
         typer.echo("quickthorn: interrupted.", err=True)
         sys.exit(_INTERRUPTED)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # the reader has enough: head, say
+            sys.exit(_UNREAD)
+        raise
     except RunError as error:
         typer.echo(f"quickthorn: {error}", err=True)
         sys.exit(REFUSED)

@@ -24,11 +24,14 @@ def command(
 
     def greet(name: str) -> None:
         """Greet somebody."""
+        unread = SystemExit(1)  # so rich and click leave the handling of a broken pipe
+        unread.__context__ = BrokenPipeError()
         failures = {
             "config": ConfigurationError("rounds must be at least 1; got 0."),
             "name": UnknownNameError("rule", "medan", ["median"]),
             "run": RunError("the SuperLink did not start."),
             "ctrl-c": KeyboardInterrupt(),
+            "pipe": unread,
         }
         if name in failures:
             raise failures[name]
@@ -118,3 +121,9 @@ def test_an_interruption_before_the_command_has_begun_is_130_too(
     with pytest.raises(SystemExit, match="130"):
         cli.main()
     assert capsys.readouterr().err == "quickthorn: interrupted.\n"
+
+
+def test_a_reader_that_has_enough_is_no_error(
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    assert command("greet", "pipe") == (141, "", "")
