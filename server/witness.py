@@ -83,6 +83,7 @@ class Witness:
         self._folder = folder
         self._terms = terms
         self._asked: dict[str, Message] = {}
+        self._names: dict[str, str] = {}
         self._sent: Model = {}
         self._layout: ModelLayout | None = None
         self._kept: State | None = None  # what the signals want back in the next round
@@ -115,6 +116,7 @@ class Witness:
             who = known.get(node) or Participant(f"node:{node}", f"node:{node}", node)
             asked[who.id] = message
             clients.append(who)
+        self._names |= {who.id: who.name for who in clients}
         self.recorder.store.add_clients(clients)
         if arrays is not None:
             self._sent = to_model(arrays)
@@ -142,7 +144,7 @@ class Witness:
             seen.scores,
             seen.intake.verdicts,
             policy=_POLICY,
-            limits=Limits(terms.byzantine, min_clients=0),
+            limits=Limits(terms.byzantine, min_clients=0, organizations=self._names),
         )
         self._reputation = found.reputation
         record = RoundRecord(

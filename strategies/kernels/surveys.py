@@ -104,7 +104,9 @@ def survey(
         sketches = np.roll(sums[:, 4], _turn(chunk), axis=1)
         return np.concatenate([np.add.reduce(sums[:, :4], axis=2), sketches], axis=1)
 
-    parts = np.array(each(work, chunks))
+    # Threads cost more than they win where a chunk is done in microseconds.
+    looked = [work(chunk) for chunk in chunks] if is_small(values) else each(work, chunks)
+    parts = np.array(looked)
     apart = np.zeros((n, len(tensors)))
     starts = [tensor.start for tensor in tensors]
     for chunk, part in zip(chunks, parts, strict=True):

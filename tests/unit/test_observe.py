@@ -142,6 +142,22 @@ def test_everybody_stands_somewhere_and_nobody_is_kept_out(tmp_path: Path) -> No
     assert (entry.round, entry.refused[:7]) == (3, "refused")
 
 
+def test_an_organization_with_half_of_all_nodes_judges_nobody_here_either(tmp_path: Path) -> None:
+    def strongest(folder: Path, organizations: dict[str, str]) -> float:
+        observer = Observer(FedAvg(), byzantine=1, run_dir=folder, organizations=organizations)
+        fate(observer, cohort(boost), rounds=3)
+        with RunStore.open(folder) as record:
+            return max(standing.evidence for _, standing in record.ledger.standings())
+
+    alone = strongest(tmp_path / "alone", {})
+    with RunStore.open(tmp_path / "alone") as record:
+        nodes = [client.id for client in record.clients()]
+    crowd = strongest(tmp_path / "crowd", dict.fromkeys(nodes[:4], "crowd"))
+
+    assert (len(nodes), crowd) == (7, 0.0)
+    assert alone > 0.9
+
+
 def test_it_judges_each_update_on_what_the_server_holds(tmp_path: Path) -> None:
     dtypes = set()
 
