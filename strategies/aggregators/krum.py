@@ -24,6 +24,9 @@ _REFERENCE = "Blanchard et al., NeurIPS 2017; n-f-1: Allouah et al., AISTATS 202
 Neighbors = Literal["n-f-2", "n-f-1"]
 """How many others a score sums over, as it is written in a text form."""
 
+Power = Literal[2, 4]
+"""Of the distances that a score sums."""
+
 
 def krum_scores(
     distances: NDArray[np.float64], byzantine: int, neighbors: Neighbors = "n-f-2"
@@ -57,6 +60,7 @@ def krum(
     *,
     byzantine: int,
     neighbors: Neighbors = "n-f-2",
+    power: Power = 2,
     known: Facts | None = None,
 ) -> Aggregate:
     """Choose the update with the smallest sum of squared distances to its nearest others.
@@ -65,7 +69,7 @@ def krum(
 
     N_i are the n − f − 2 updates nearest to x_i, itself excluded, as in the paper of 2017, or
     the n − f − 1 of Allouah et al.: the n − f nearest, itself included. Some libraries have the
-    one under the name of the other, or take fourth powers. Ties go to the smaller client id.
+    one under the name of the other. Ties go to the smaller client id.
 
     Parameters
     ----------
@@ -75,6 +79,9 @@ def krum(
         f, how many clients may lie.
     neighbors
         Which of the two: ``n-f-2`` or ``n-f-1``.
+    power
+        2. With 4 it sums ‖x_i − x_j‖⁴, as the code behind some published tables does by mistake:
+        to compare with those, and for nothing else. No bound is proven for it.
     known
         What signals or rules have computed of the updates already.
 
@@ -95,7 +102,11 @@ def krum(
     2023.
 
     """
-    return multi_krum(values, byzantine=byzantine, select=1, neighbors=neighbors, known=known)
+    distances = _squared_distances(values, known)
+    if power == 4:  # noqa: PLR2004 - the power itself
+        with np.errstate(over="ignore"):
+            distances = np.square(distances)
+    return _average_of_best(values, krum_scores(distances, byzantine, neighbors), 1)
 
 
 def multi_krum(
@@ -149,10 +160,18 @@ def multi_krum(
     if not 1 <= m <= n - byzantine:
         msg = f"multi_krum needs select from 1 to n - f = {n - byzantine}; got {m}."
         raise ConfigurationError(msg)
-    distances = squared_distances(values) if known is None else known.distances
-    best = np.argsort(krum_scores(distances, byzantine, neighbors), kind="stable")[:m]
-    influence = np.zeros(n)
-    influence[best] = 1.0 / m
+    scores = krum_scores(_squared_distances(values, known), byzantine, neighbors)
+    return _average_of_best(values, scores, m)
+
+
+def _squared_distances(values: Rows, known: Facts | None) -> NDArray[np.float64]:
+    return squared_distances(values) if known is None else known.distances
+
+
+def _average_of_best(values: Rows, scores: NDArray[np.float64], count: int) -> Aggregate:
+    """Return the mean of the ``count`` rows with the smallest scores."""
+    influence = np.zeros(len(scores))
+    influence[np.argsort(scores, kind="stable")[:count]] = 1.0 / count
     return Aggregate(combine(influence[None, :], values)[0], influence)
 
 

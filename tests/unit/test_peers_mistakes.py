@@ -36,6 +36,8 @@ def test_krum_adds_squares_and_not_distances_or_fourth_powers() -> None:
 
     assert (chosen_by(1), chosen_by(2), chosen_by(4)) == (2, 4, 3)
     assert build("krum", byzantine=1).aggregate(column(*points)).vector == points[4]
+    # What a published table was made with, to be compared with it.
+    assert build("krum(power=4)", byzantine=1).aggregate(column(*points)).vector == points[3]
 
 
 def test_krum_with_one_neighbor_more_has_a_name_of_its_own() -> None:
