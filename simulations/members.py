@@ -137,7 +137,7 @@ class Members:
             knows the defense.
 
         """
-        weights, counters = self.layout.flatten(sent)
+        weights, _ = self.layout.flatten(sent)
         forgers = self._forgers(number, chosen)
         others = chosen[: len(chosen) - len(forgers)]
         keep = bool(forgers) and self.attack.knows != KNOWLEDGE[0]
@@ -148,16 +148,12 @@ class Members:
                 np.subtract(self.layout.flatten(answer.arrays)[0], weights, out=honest[len(seen)])
                 seen.append(Answer(answer.client, None, answer.samples))
             yield answer
-        own = np.zeros((len(forgers), len(weights)), weights.dtype)
-        theirs: list[tuple[int, Array]] = []
-        for row, answer in zip(own, self._train_all(forgers, number, sent), strict=True):
-            kept = counters
-            if answer.arrays is not None:  # else it has no update of its own: zeros
-                trained, kept = self.layout.flatten(answer.arrays)
-                np.subtract(trained, weights, out=row)
-            theirs.append((answer.samples, kept))
+        # A momentum is of every training, whether its result matters or not.
+        train = self.attack.looks_at_own or self.scenario.client_momentum > 0
+        own, kept = self._own(forgers, number, sent, train=train)
+        samples = [self._samples(client, number) for client in forgers]
         ids = tuple(self.scenario.client_ids[c] for c in [*(a.client for a in seen), *forgers])
-        claims = np.array([*(a.samples for a in seen), *(samples for samples, _ in theirs)], float)
+        claims = np.array([*(answer.samples for answer in seen), *samples], float)
         asks = bool(forgers) and self.attack.knows == KNOWLEDGE[-1]
         view = UpdateView(
             own=own,
@@ -174,20 +170,40 @@ class Members:
         )
         self._before = weights
         rows = self._forge(view) if forgers else own
-        for client, row, (samples, kept) in zip(forgers, rows, theirs, strict=True):
+        if rows is None:
+            rows, kept = (own, kept) if train else self._own(forgers, number, sent)
+        for client, row, counts, claim in zip(forgers, rows, kept, samples, strict=True):
             with np.errstate(over="ignore", invalid="ignore"):
-                model = self.layout.unflatten(weights + row, kept)
-            yield Answer(client, model, samples)
+                model = self.layout.unflatten(weights + row, counts)
+            yield Answer(client, model, claim)
 
-    def _forge(self, view: UpdateView) -> Array:
-        """Return what the hostile send: what they have, where it cannot be forged."""
+    def _own(
+        self, clients: list[int], number: int, sent: Model, *, train: bool = True
+    ) -> tuple[Array, list[Array]]:
+        """Return what ``clients`` would send: (k, d) updates, zeros where none, and counters."""
+        weights, counters = self.layout.flatten(sent)
+        own, kept = np.zeros((len(clients), len(weights)), weights.dtype), [counters] * len(clients)
+        for place, answer in enumerate(self._train_all(clients if train else [], number, sent)):
+            if answer.arrays is not None:
+                trained, kept[place] = self.layout.flatten(answer.arrays)
+                np.subtract(trained, weights, out=own[place])
+        return own, kept
+
+    def _samples(self, client: int, number: int) -> int:
+        """Return how many samples a member trains on in a round."""
+        if client in self._poisoned and self.scenario.attacks_in(number):
+            return len(self._poisoned[client])
+        return len(self._shares[client])
+
+    def _forge(self, view: UpdateView) -> Array | None:
+        """Return what the hostile send; None where it cannot be forged: then what they have."""
         rng = np.random.default_rng(derive_seed(self.scenario.seed, ATTACK, view.round))
         try:
             with self._watch("attack"), np.errstate(over="ignore", invalid="ignore"):
                 forged = self.attack.forge(view, rng=rng)
         except UnforgeableError as error:
             self.unforged[view.round] = str(error)
-            return view.own
+            return None
         self._attack_state = forged.state
         return forged.rows
 
@@ -289,10 +305,9 @@ class Members:
         scenario = self.scenario
         data = self._data
         share: NDArray[np.int64] | None = self._shares[client]
-        samples = len(self._shares[client])
+        samples = self._samples(client, number)
         if client in self._poisoned and scenario.attacks_in(number):
             data, share = self._poisoned[client], None
-            samples = len(data)
         with self._watch("train"):
             set_state(self.model, sent)
             optimizer = self._optimizer(number, self._trained, self._momentum(client))

@@ -93,4 +93,5 @@ SPEC = AttackSpec(
     apply=alie,
     knows="all honest updates",
     reference="Baruch et al., NeurIPS 2019",
+    looks_at_own=False,
 )

@@ -105,6 +105,11 @@ class Attack:
         """Return whether a step is on the update; ``forge`` hands it back as it is otherwise."""
         return any(step.spec.kind == "update" for step in self.steps)
 
+    @property
+    def looks_at_own(self) -> bool:
+        """Return whether it matters to ``forge`` what the hostile would have sent."""
+        return all(step.spec.looks_at_own for step in self.steps if step.spec.kind == "update")
+
     def forge(self, view: UpdateView, *, rng: np.random.Generator) -> Forged:
         """Return what the hostile members send; a pure function of its arguments.
 

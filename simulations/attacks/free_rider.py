@@ -82,4 +82,5 @@ SPEC = AttackSpec(
     apply=free_rider,
     knows="own data",
     reference="Lin et al., arXiv:1911.12560; Fraboni et al., AISTATS 2021",
+    looks_at_own=False,
 )

@@ -71,4 +71,5 @@ SPEC = AttackSpec(
     apply=gaussian,
     knows="own data",
     reference="Blanchard et al., NeurIPS 2017",
+    looks_at_own=False,
 )

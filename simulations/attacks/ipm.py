@@ -58,4 +58,5 @@ SPEC = AttackSpec(
     apply=ipm,
     knows="all honest updates",
     reference="Xie et al., UAI 2019",
+    looks_at_own=False,
 )

@@ -107,4 +107,5 @@ SPEC = AttackSpec(
     apply=mimic,
     knows="all honest updates",
     reference="Karimireddy et al., ICLR 2022",
+    looks_at_own=False,
 )

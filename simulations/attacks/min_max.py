@@ -75,4 +75,5 @@ SPEC = AttackSpec(
     apply=min_max,
     knows="all honest updates",
     reference="Shejwalkar and Houmansadr, NDSS 2021",
+    looks_at_own=False,
 )

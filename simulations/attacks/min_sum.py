@@ -59,4 +59,5 @@ SPEC = AttackSpec(
     apply=min_sum,
     knows="all honest updates",
     reference="Shejwalkar and Houmansadr, NDSS 2021",
+    looks_at_own=False,
 )

@@ -49,4 +49,5 @@ SPEC = AttackSpec(
     apply=not_finite,
     knows="own data",
     reference="no paper: a crash, or a client that tries",
+    looks_at_own=False,
 )

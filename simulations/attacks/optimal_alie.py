@@ -66,4 +66,5 @@ SPEC = AttackSpec(
     apply=optimal_alie,
     knows="the defense",
     reference="Shejwalkar and Houmansadr, NDSS 2021; Allouah et al., AISTATS 2023",
+    looks_at_own=False,
 )

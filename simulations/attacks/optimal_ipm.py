@@ -60,4 +60,5 @@ SPEC = AttackSpec(
     apply=optimal_ipm,
     knows="the defense",
     reference="Xie et al., UAI 2019; Allouah et al., AISTATS 2023",
+    looks_at_own=False,
 )

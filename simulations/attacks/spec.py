@@ -183,6 +183,9 @@ class AttackSpec:
         For people, and for the reference page.
     slow
         Whether it takes many times as long as the training that it attacks.
+    looks_at_own
+        On updates: whether it looks at what the hostile would send, and not at its shape only.
+        Where it does not, they need not train.
 
     """
 
@@ -192,6 +195,7 @@ class AttackSpec:
     knows: Knowledge
     reference: str
     slow: bool = False
+    looks_at_own: bool = True
 
     @property
     def supplied(self) -> frozenset[str]:

@@ -42,4 +42,5 @@ SPEC = AttackSpec(
     apply=zero,
     knows="own data",
     reference="no paper: the weakest thing to send",
+    looks_at_own=False,
 )

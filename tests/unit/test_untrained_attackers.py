@@ -1,0 +1,71 @@
+"""The hostile need not train where nothing depends on it; and then nothing does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quickthorn.simulations import Scenario, simulate
+from quickthorn.simulations.attacks.attack import Attack
+from quickthorn.simulations.attacks.registry import UPDATE_ATTACKS, find_attack
+from quickthorn.simulations.members import Members
+
+SMALL = Scenario(dataset="breast_cancer", clients=7, rounds=2, attackers=2, byzantine=2)
+UNTRAINED = [name for name in UPDATE_ATTACKS if not find_attack(name).looks_at_own]
+
+
+def model_and_trained(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], *, looks: bool | None = None
+) -> tuple[str, int]:
+    """Return the digest of the model, and how many trainings there were of the hostile."""
+    scenario = SMALL.with_settings(settings)
+    first = scenario.clients - scenario.attackers
+    trained = 0
+    train_all = Members._train_all
+
+    def counted(members: Members, clients: Any, *rest: Any) -> Any:  # noqa: ANN401 - handed on
+        nonlocal trained
+        trained += sum(client >= first for client in clients)
+        yield from train_all(members, clients, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Members, "_train_all", counted)
+        if looks is not None:
+            patch.setattr(Attack, "looks_at_own", looks)
+        return simulate(scenario).model_digest, trained
+
+
+@pytest.mark.parametrize("attack", UNTRAINED)
+def test_who_sends_nothing_of_his_own_need_not_train(
+    monkeypatch: pytest.MonkeyPatch, attack: str
+) -> None:
+    settings: dict[str, object] = {"attack": attack, "defense": "median"}
+    model, trained = model_and_trained(monkeypatch, settings, looks=True)
+    assert trained == 4
+    assert model_and_trained(monkeypatch, settings) == (model, 0)
+
+
+@pytest.mark.parametrize("attack", ["sign_flip", "label_flip | scaling"])
+def test_who_sends_something_of_his_own_trains(
+    monkeypatch: pytest.MonkeyPatch, attack: str
+) -> None:
+    assert model_and_trained(monkeypatch, {"attack": attack})[1] == 4
+
+
+def test_a_momentum_goes_on_while_the_hostile_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, object] = {"attack": "alie", "client_momentum": 0.9, "attack_every": 2}
+    assert model_and_trained(monkeypatch, settings)[1] == 4
+
+
+def test_where_nothing_can_be_forged_they_train_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, object] = {
+        "attack": "alie",
+        "attackers": 3,
+        "clients_per_round": 5,
+        "rounds": 8,
+    }
+    spared, trained = model_and_trained(monkeypatch, settings)
+    model, always = model_and_trained(monkeypatch, settings, looks=True)
+    assert spared == model
+    assert 0 < trained < always
