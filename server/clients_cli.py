@@ -20,7 +20,8 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, or 
 Client = Annotated[
     str,
     typer.Argument(
-        metavar="CLIENT", help="Its id, its organization's name, or the beginning of one of them."
+        metavar="CLIENT",
+        help="An id, the name of an organization, or the beginning of one of them.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -28,8 +29,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 def clients(run: Run, as_json: AsJson = False) -> None:
     """List the clients of a run, the most suspicious first.
-
-    RUN is the folder of the run, or its run.sqlite.
 
     state: probation, healthy, watch, quarantined (trains on, is scored,
     does not count) or banned (is not asked); since: the round.
@@ -55,9 +54,6 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show the evidence about one client, round by round.
-
-    RUN is the folder of the run; CLIENT an id, the name of an
-    organization, or the beginning of one of them.
 
     Its state and the reason, its score over the rounds as a chart, who
     changed its state, when and why, and per round: its score, refused

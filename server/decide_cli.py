@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quickthorn.server.clients_cli import AsJson, Client, Run, print_json
+from quickthorn.server.clients_cli import AsJson, Run, print_json
 from quickthorn.server.entries import OBSERVED, Participant
 from quickthorn.server.lookup import find_clients, open_run
 from quickthorn.server.refusals import refusals
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 _LONGEST = 1000  # of a reason
 _OLD_MINUTES = 60
 
+Clients = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLIENT",
+        help="An id, the name of an organization (all of its clients), or the beginning of one.",
+    ),
+]
 Why = Annotated[
     str, typer.Option("--why", metavar="TEXT", help="The reason; it stays in the record.")
 ]
@@ -35,12 +42,9 @@ Who = Annotated[
 
 
 def quarantine(
-    run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False
+    run: Run, client: Clients, why: Why, who: Who = None, as_json: AsJson = False
 ) -> None:
     """Keep a client out of the model from the next round that begins.
-
-    RUN is the folder of the run; CLIENT an id, the name of an
-    organization (all of its clients), or the beginning of one of them.
 
     It goes on training and being scored, so that it can be readmitted on
     evidence; its updates no longer count. Only `quickthorn readmit` ends
@@ -51,11 +55,8 @@ def quarantine(
     _decide("quarantine", run, client, why, who, as_json=as_json)
 
 
-def readmit(run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson = False) -> None:
+def readmit(run: Run, client: Clients, why: Why, who: Who = None, as_json: AsJson = False) -> None:
     """Let a quarantined client count again, from the next round that begins.
-
-    RUN is the folder of the run; CLIENT an id, the name of an
-    organization (all of its clients), or the beginning of one of them.
 
     It is watched at first, without the evidence of the past. It also
     turns a proposed quarantine down. While a round runs, it counts from
@@ -67,16 +68,13 @@ def readmit(run: Run, client: Client, why: Why, who: Who = None, as_json: AsJson
 
 def ban(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     run: Run,
-    client: Client,
+    client: Clients,
     why: Why,
     who: Who = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask a client no more, from the next round that begins; for good.
-
-    RUN is the folder of the run; CLIENT an id, the name of an
-    organization (all of its clients), or the beginning of one of them.
 
     While a round runs, it counts from the one after it. It cannot be
     undone in this run.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import pytest
+import typer
 
 from quickthorn.server import cli
 from quickthorn.strategies.errors import ConfigurationError, RunError, UnknownNameError
@@ -22,8 +23,18 @@ def command(
 ) -> Callable[..., tuple[int, str, str]]:
     """Return a function from arguments to exit code, stdout and stderr of ``quickthorn``."""
 
-    def greet(name: str) -> None:
-        """Greet somebody."""
+    def greet(name: Annotated[str, typer.Argument(help="Whom to greet.")]) -> None:
+        """Greet somebody.
+
+        It takes
+        no time.
+
+        Raises
+        ------
+        RunError
+            If there is nobody.
+
+        """
         unread = SystemExit(1)  # so rich and click leave the handling of a broken pipe
         unread.__context__ = BrokenPipeError()
         failures = {
@@ -71,6 +82,41 @@ def test_help_lists_what_the_folders_contribute(
     assert code == 0
     assert "Greet somebody." in out
     assert out.index("absent") < out.index("greet")
+
+
+def test_help_is_for_users(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = command("greet", "--help")
+
+    assert code == 0
+    assert "It takes no time." in out
+    assert "Whom to greet." in out
+    assert "Raises" not in out
+    assert "RunError" not in out
+
+
+@pytest.mark.parametrize("name", sorted(entry_points(group=cli.GROUP).names))
+def test_every_command_helps_users(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # nothing is wrapped
+    monkeypatch.setattr(sys, "argv", ["quickthorn", name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    out = capsys.readouterr().out
+
+    assert f"quickthorn {name} " in out
+    assert not [word for word in ("Raises", "Parameters", "Returns", ">>>", "---") if word in out]
+    function = entry_points(group=cli.GROUP)[name].load()
+    for hint in get_type_hints(function, include_extras=True).values():
+        for declared in getattr(hint, "__metadata__", ()):
+            assert declared.help in out
+
+
+def test_a_near_miss_is_named_once(command: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = command("gret")
+
+    assert code == cli.MISUSED
+    assert err.count("Did you mean 'greet'?") == 1
 
 
 def test_a_command_runs(command: Callable[..., tuple[int, str, str]]) -> None:
