@@ -33,7 +33,7 @@ def clients(run: Run, as_json: AsJson = False) -> None:
     state: probation, healthy, watch, quarantined (trains on, is scored,
     does not count) or banned (is not asked); since: the round.
     score: of the last round alone, 0 to 1. evidence: of all rounds;
-    near 1 is suspicious. A star marks a quarantine that is proposed.
+    near 1 is suspicious. A question mark: a quarantine is proposed.
 
     It reads the record only, also while the federation runs.
     """

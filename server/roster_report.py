@@ -26,6 +26,7 @@ _NUMBERS = ("since", "score", "evidence", "rounds")
 _COLUMNS = ("client", "state", *_NUMBERS, "reply")
 _DISPENSABLE = ("rounds", "reply", "since", "score", "evidence")  # the first goes first
 _GAP = 3  # beside each column
+_PROPOSED = "?"  # beside the state
 
 
 def print_roster(roster: Roster, run: Path, console: Console) -> None:
@@ -55,7 +56,15 @@ def _table(roster: Roster, names: dict[str, str], width: int) -> Table:
         if sum(widths[column] + _GAP for column in shown) > width:
             shown.remove(_COLUMNS.index(dispensable))
     fits = sum(widths[column] + _GAP for column in shown) <= width
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(roster), title_justify="left")
+    proposed = any(line.standing and line.standing.proposed for line in roster.lines)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=_title(roster),
+        title_justify="left",
+        caption=f"{_PROPOSED} a quarantine is proposed" if proposed else None,
+        caption_justify="left",
+    )
     for column in shown:
         name = _COLUMNS[column]
         side: JustifyMethod = "right" if name in _NUMBERS else "left"
@@ -92,7 +101,7 @@ def _cells(line: Line, last: int) -> list[str]:
     if standing is None:
         return ["-", "-", "-", "-", "-", _reply(line, last)]
     return [
-        f"{standing.state} *" if standing.proposed else standing.state,
+        f"{standing.state} {_PROPOSED}" if standing.proposed else standing.state,
         str(standing.since),
         figure(standing.score, 2),
         figure(standing.evidence, 4),
@@ -113,7 +122,7 @@ def _reason(standing: Standing) -> str:
 
 
 def _print_proposal(name: str, run: Path, console: Console, *, ended: bool) -> None:
-    console.print(escape(f"* A quarantine of {name} is proposed and waits for a person."))
+    console.print(escape(f"A quarantine of {name} is proposed and waits for a person."))
     if not ended:
         command = shlex.join(["quickthorn", "quarantine", str(run), name, "--why", "as proposed"])
         console.print(f"  Approve it:  {escape(command)}", soft_wrap=True)

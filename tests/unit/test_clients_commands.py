@@ -107,7 +107,8 @@ def test_clients_come_by_suspicion_and_a_proposal_says_how_to_approve_it(
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
     assert rows["north-hospital"] == ["healthy", "2", "0.25", "0.5000", "3", "ok"]
     assert rows["key:2222222222222222"] == ["-"] * 6, "two clients of one name go by their ids"
-    assert "watch *" in out
+    assert "watch ?" in out
+    assert "\n? a quarantine is proposed" in out
     assert "0.99 " in out, "a score is not rounded up to certainty"
     assert "0.9999 " in out
     assert "Resembles ATLAS AML.T0020" in out
@@ -129,7 +130,7 @@ def test_names_stay_whole_in_a_narrow_terminal(
     table = out[: out.index("\nwest-clinic\n")]
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
     assert rows.keys() >= {"client", "west-clinic", "north-hospital", CLINIC}
-    assert rows["west-clinic"][:2] == ["watch", "*"]
+    assert rows["west-clinic"][:2] == ["watch", "?"]
     assert rows["north-hospital"][-1] == ("healthy" if columns == 40 else "0.5000")
     assert max(map(len, table.splitlines())) <= columns
 
