@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130  # as a shell reports it
 _FAILED = 1
+_GRID = "detection"
 
 
 def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of each
@@ -35,7 +36,7 @@ def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of eac
     ] = None,
     grid: Annotated[
         str, typer.Option(help="Another grid: a TOML file, or one that is shipped.")
-    ] = "detection",
+    ] = _GRID,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, and the page only to --out.")
     ] = False,
@@ -69,7 +70,13 @@ def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of eac
         raise typer.Exit(_INTERRUPTED) from None
     _check(results)
     lines = measure(result.record for result in results if result.record is not None)
-    text = page(lines, [result.run.scenario for result in results])
+    given = {"--grid": "" if grid == _GRID else grid, "--seeds": seeds, "--out": out and str(out)}
+    text = page(
+        lines,
+        [result.run.scenario for result in results],
+        grid=grid,
+        options=[word for option, value in given.items() if value for word in (option, value)],
+    )
     if out:
         out.write_text(text, encoding="utf-8")
     if as_json:
