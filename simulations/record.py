@@ -96,7 +96,9 @@ class SimulationRecord:
         Round to the reason for which the hostile could not forge their updates, and sent what
         they had: what they learned, honestly or by their attack on data.
     seconds
-        Stage to seconds, summed over the rounds.
+        Stage to seconds, summed over the rounds. With ``strategy = "flower"``, ``strategy`` is
+        all of its rounds, the members' training included; of the server's stages nothing is
+        known, and ``to_json`` says None.
     model_digest
         SHA-256 of the final model, as a deployment's record has it.
 
@@ -126,6 +128,11 @@ class SimulationRecord:
     unforged_rounds: Mapping[int, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     model_digest: str = ""
+
+    @property
+    def stages_known(self) -> bool:
+        """Return whether ``seconds`` has the stages of the server."""
+        return self.scenario.strategy == "engine"
 
     @property
     def accuracy(self) -> tuple[float, ...]:
@@ -193,6 +200,8 @@ class SimulationRecord:
     def to_json(self) -> dict[str, Any]:
         """Return the record, with what is derived from it, as values that JSON has."""
         told = asdict(self)
+        if not self.stages_known:
+            told["seconds"] |= dict.fromkeys(_STAGES)
         for name in _DERIVED:
             told[name] = getattr(self, name)
         return {name: _plain(value) for name, value in told.items()}
@@ -209,6 +218,7 @@ class SimulationRecord:
             Evaluation(**{**item, "recall": tuple(item["recall"])}) for item in told["evaluations"]
         )
         own["hostile"] = tuple(told["hostile"])
+        own["seconds"] = {k: v for k, v in told.get("seconds", {}).items() if v is not None}
         own["unchanged_rounds"] = _by_round(told["unchanged_rounds"])
         own["unforged_rounds"] = _by_round(told.get("unforged_rounds", {}))
         own["trails"] = {
@@ -225,6 +235,7 @@ class SimulationRecord:
         return cls(**own)
 
 
+_STAGES = ("admit", "aggregate", "score", "review")  # of the server
 _DERIVED = (
     "accuracy",
     "final",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -9,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quickthorn.client.datasets import describe
-from quickthorn.simulations.record import STRIKING
+from quickthorn.simulations.record import LEFT_OUT, STRIKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +70,7 @@ def _lines(record: SimulationRecord) -> Iterator[tuple[str, str, str]]:
     if record.detection_auc is not None:
         yield "detection", f"{record.detection_auc:.2f}", "AUC of the evidence; 0.5 is chance"
     if record.quarantined:
-        yield "quarantined", str(len(record.quarantined)), _quarantines(record)
+        yield "quarantined", str(len(record.quarantined)), _quarantined(record)
     if record.unchanged_rounds:
         count = f"{len(record.unchanged_rounds)} of {record.scenario.rounds}"
         yield "unchanged rounds", count, _reasons(record.unchanged_rounds)
@@ -77,15 +78,17 @@ def _lines(record: SimulationRecord) -> Iterator[tuple[str, str, str]]:
         count = f"{len(record.unforged_rounds)} of {record.scenario.rounds}"
         yield "without the attack", count, _reasons(record.unforged_rounds)
     total = record.seconds.get("total", 0.0)
-    yield "time", f"{total:.1f} s", f"{1000 * total / record.scenario.rounds:.0f} ms per round"
+    each = f"{1000 * total / record.scenario.rounds:.0f} ms per round"
+    known = "" if record.stages_known else "; not told apart by stage"
+    yield "time", f"{total:.1f} s", each + known
 
 
-def _quarantines(record: SimulationRecord) -> str:
-    """Return who was quarantined, and after which round first; those of one round together."""
-    by_round: dict[int, list[str]] = {}
-    for client, number in record.quarantined.items():
-        by_round.setdefault(number, []).append(client)
-    return "\n".join(f"after round {n}: {', '.join(who)}" for n, who in sorted(by_round.items()))
+def _quarantined(record: SimulationRecord) -> str:
+    """Return how many were rightly left out at some time, and how many are no longer."""
+    right = len(set(record.quarantined) & set(record.hostile))
+    back = sum(record.trails[client].state not in LEFT_OUT for client in record.quarantined)
+    words = f"{right} of {len(record.hostile)} hostile, {len(record.quarantined) - right} honest"
+    return words + (f"; {back} let back" if back else "")
 
 
 def _reasons(rounds: Mapping[int, str]) -> str:
@@ -101,28 +104,39 @@ def _clients(record: SimulationRecord) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("client")
     table.add_column("evidence", justify="right")
-    table.add_column("state")
+    table.add_column("state, since round")
     for title in ("accepted", "refused"):
         table.add_column(title, justify="right")
     last = record.scenario.rounds
     ranked = sorted(record.trails, key=lambda client: -record.trails[client].strength[last])
-    for client in ranked[:_NAMED_CLIENTS]:
+    struck = {change.client for change in record.changes if change.after in STRIKING}
+    named = [c for rank, c in enumerate(ranked) if rank < _NAMED_CLIENTS or c in struck]
+    for client in named:
         trail, codes = record.trails[client], record.verdicts.get(client, {})
         refused = ", ".join(f"{times} {code}" for code, times in codes.items() if code != "ok")
         table.add_row(
             client + (" *" if client in record.hostile else ""),
             f"{trail.evidence[last]:.3f}",
-            trail.state,
+            _path(record, client),
             str(codes.get("ok", 0)),
             refused or "0",
             style="bold red" if trail.state in STRIKING else "",
         )
-    if len(ranked) > _NAMED_CLIENTS:
-        others = ranked[_NAMED_CLIENTS:]
+    others = [client for client in ranked if client not in named]
+    if others:
         hidden = len(set(others) & set(record.hostile))
         words = f"… {len(others)} more" + (f", {hidden} hostile" if hidden else "")
-        table.add_row(words, "", "", "", "", style="dim")
+        states = Counter(record.trails[client].state for client in others)
+        told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        table.add_row(words, "", told, "", "", style="dim")
     return table
+
+
+def _path(record: SimulationRecord, client: str) -> str:
+    """Return the states of a client with the round after which it came into each."""
+    moves = [c for c in record.changes if c.client == client and c.after != c.before]
+    state = record.trails[client].state
+    return ", ".join(f"{move.after} {move.round}" for move in moves) or state
 
 
 def _percent(share: float) -> str:

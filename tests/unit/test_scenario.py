@@ -276,6 +276,16 @@ def test_a_record_survives_json() -> None:
     assert SimulationRecord.from_json(told) == record()
 
 
+def test_seconds_that_nobody_measured_are_none_in_json() -> None:
+    told = json.loads(json.dumps(record().to_json()))
+    assert told["seconds"] == {"total": 1.5}
+    over_flower = record(scenario=dataclasses.replace(record().scenario, strategy="flower"))
+    told = json.loads(json.dumps(over_flower.to_json()))
+    stages = ("admit", "aggregate", "score", "review")
+    assert told["seconds"] == {"total": 1.5, **dict.fromkeys(stages)}
+    assert SimulationRecord.from_json(told) == over_flower
+
+
 def test_a_record_of_a_version_without_reputation_is_read() -> None:
     told = record().to_json()
     for name in ("trails", "changes", "quarantined"):

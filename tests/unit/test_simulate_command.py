@@ -71,7 +71,7 @@ def test_people_read_figures_and_names(command: Callable[..., tuple[int, str, st
     for words in ("accuracy, final", "worst recall", "of class", "detection", "* hostile"):
         assert words in out
     (hostile,) = [line for line in out.splitlines() if line.strip().startswith("client-5 *")]
-    assert hostile.split()[3:] == ["watch", "0", "1", "not-finite"]
+    assert hostile.split()[3:] == ["watch", "1", "0", "1", "not-finite"]
 
 
 def test_people_and_programs_learn_who_was_quarantined_when(
@@ -84,7 +84,7 @@ def test_people_and_programs_learn_who_was_quarantined_when(
     assert (change["client"], change["before"]) == ("client-5", "watch")
     assert found["quarantined"] == {"client-5": change["round"]}
     assert found["trails"]["client-5"]["state"] == "quarantined"
-    assert f"after round {change['round']}: client-5" in " ".join(out.split())
+    assert f"watch 1, quarantined {change['round']}" in " ".join(out.split())
 
 
 def test_without_quarantine_the_server_only_observes(
