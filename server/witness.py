@@ -20,6 +20,8 @@ from quickthorn.server.judgement import Expectation
 from quickthorn.server.model import to_model
 from quickthorn.server.recorder import Recorder
 from quickthorn.server.storage import spills
+from quickthorn.strategies.facts import Facts
+from quickthorn.strategies.kernels.mapped import by_blocks
 from quickthorn.strategies.reputation import Limits, Policy, review
 from quickthorn.strategies.scoring import score_updates
 from quickthorn.strategies.updates import ModelLayout
@@ -199,10 +201,9 @@ class Witness:
             matrix,
             byzantine=self._terms.byzantine,
             scorers=self._terms.scorers,
-            layout=layout,
             held=held,
             state=self._kept,
-            model=expected.weights,
+            known=Facts(by_blocks(matrix.values), layout, expected.weights),
         )
         return Sight(intake, scores)
 

@@ -118,7 +118,6 @@ def subject(rule: str, byzantine: int) -> Callable[[Array], object]:
                 matrix,
                 byzantine=byzantine,
                 scorers=scorers,
-                layout=layout,
                 influence=influence,
                 known=known,
             )

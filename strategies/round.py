@@ -146,7 +146,6 @@ def run_round(  # noqa: PLR0913 - a round depends on all of these, and on nothin
             matrix,
             byzantine=defense.byzantine,
             scorers=scorers,
-            layout=layout,
             influence=_in_equal_shares(outcome.influence, votes, clients),
             held=held,
             state=(state or {}).get("scorers"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from quickthorn.strategies.defense import State
     from quickthorn.strategies.held import HeldOut
-    from quickthorn.strategies.updates import Array, ModelLayout, UpdateMatrix
+    from quickthorn.strategies.updates import UpdateMatrix
 
 # Iglewicz and Hoaglin, "How to Detect and Handle Outliers" (1993), call a modified z-score
 # above 3.5 an outlier. It marks; it does not convict.
@@ -92,12 +92,10 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     *,
     byzantine: int,
     scorers: Sequence[str] = SCORERS,
-    layout: ModelLayout | None = None,
     influence: Mapping[str, float] | None = None,
     held: HeldOut | None = None,
     state: State | None = None,
     known: Facts | None = None,
-    model: Array | None = None,
 ) -> tuple[tuple[Score, ...], State | None]:
     """Score every client of one round on every signal; a pure function, whatever the rule.
 
@@ -109,8 +107,6 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
         f, how many clients may lie; some signals depend on it.
     scorers
         Names of the signals. One that needs more clients than there are is left out.
-    layout
-        Which columns are which tensor of the model, for a signal that looks layer by layer.
     influence
         Client to the share that the rule gave it, in equal shares: 1 where all votes count
         alike. Who has no vote is not in it. None where the rule has no such notion.
@@ -119,9 +115,8 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     state
         What this function returned in the round before; None in the first.
     known
-        The facts of these updates, where the rule has computed some of them.
-    model
-        (d,) the flat model that was sent, for a signal that looks how updates follow it.
+        The facts of these updates, with the layout of the model and the model that was sent for
+        the signals that look at them, and with what the rule has computed; else bare ones.
 
     Returns
     -------
@@ -145,13 +140,13 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
     'update points away from the others (cosine -0.71, the others 0.89 to 0.95)'
 
     """
-    check_layout(layout, matrix.values.shape[1], who="scoring")
-    facts = Facts(by_blocks(matrix.values), layout, model) if known is None else known
+    facts = Facts(by_blocks(matrix.values)) if known is None else known
+    check_layout(facts.layout, matrix.values.shape[1], who="scoring")
     past = Past.of(state)
     supply = {
         "byzantine": byzantine,
         "clients": matrix.clients,
-        "layout": layout,
+        "layout": facts.layout,
         "influence": influence,
         "held": held,
         "past": past,

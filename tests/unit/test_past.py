@@ -227,7 +227,11 @@ def test_who_climbs_its_loss_follows_the_models_move_unlike_the_others() -> None
         rows[3] *= -1.0
         matrix = UpdateMatrix(rows, NAMES)
         scores, state = score_updates(
-            matrix, byzantine=2, scorers=["response"], state=state, model=model
+            matrix,
+            byzantine=2,
+            scorers=["response"],
+            state=state,
+            known=Facts(rows, model=model),
         )
         model += 0.3 * np.delete(rows, 3, axis=0).mean(axis=0)
         values = {score.client: score.value for score in scores}
@@ -245,6 +249,10 @@ def test_a_model_that_nobody_tells_or_moves_has_no_response(
     state = None
     for rows in honest(3):
         scores, state = score_updates(
-            UpdateMatrix(rows, NAMES), byzantine=2, scorers=["response"], state=state, model=model
+            UpdateMatrix(rows, NAMES),
+            byzantine=2,
+            scorers=["response"],
+            state=state,
+            known=Facts(rows, model=model),
         )
         assert scores == ()

@@ -148,7 +148,7 @@ def test_a_layout_of_another_model_is_refused() -> None:
     wide = ModelLayout.of({"w": np.zeros(3, np.float32)})
 
     with pytest.raises(UpdateError, match="scoring got updates of 2 columns and a layout of 3"):
-        score_updates(MATRIX, byzantine=1, layout=wide, scorers=[])
+        score_updates(MATRIX, byzantine=1, scorers=[], known=Facts(MATRIX.values, wide))
 
 
 RULES = ["median", "krum", "multi_krum", "bulyan", "geometric_median", "nnm | krum", "clip | krum"]

@@ -147,11 +147,10 @@ def test_one_column_of_huge_rows_has_finite_scores(n: int) -> None:
             matrix,
             byzantine=0,
             scorers=SCORERS,
-            layout=model(1),
             influence=shares,
             held=held,
             state=state,
-            model=np.full(1, number * 1e30),
+            known=Facts(rows, model(1), np.full(1, number * 1e30)),
         )
         rounds.append(scores)
 
@@ -190,10 +189,12 @@ def test_the_worst_layer_is_the_one_with_the_largest_robust_z_of_its_distances()
 def test_the_sentence_names_the_layer_and_by_how_much() -> None:
     rows = draw(12, 500)
     rows[7, 480:490] *= 8.0  # hardly longer as a whole
-    layout = model(300, 180, 10, 10)
 
     scores, _ = score_updates(
-        matrix(rows), byzantine=2, scorers=["layers", "norm", "krum_distance"], layout=layout
+        matrix(rows),
+        byzantine=2,
+        scorers=["layers", "norm", "krum_distance"],
+        known=Facts(rows, model(300, 180, 10, 10)),
     )
 
     reasons = explain(scores)
@@ -205,8 +206,9 @@ def test_the_sentence_names_the_layer_and_by_how_much() -> None:
 def test_many_layers_make_nobody_suspicious() -> None:
     layout = model(*[5] * 200)
     for seed in range(5):
+        rows = draw(20, 1000, seed=seed)
         scores, _ = score_updates(
-            matrix(draw(20, 1000, seed=seed)), byzantine=2, scorers=["layers"], layout=layout
+            matrix(rows), byzantine=2, scorers=["layers"], known=Facts(rows, layout)
         )
         assert len(scores) == 20
         assert explain(scores) == {}
