@@ -14,8 +14,9 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from quickthorn.client.models import State, build_model, get_state, set_state
+from quickthorn.client.optimizers import build_optimizer
 from quickthorn.client.organization import Organization
-from quickthorn.client.training import derive_seed, evaluate, train
+from quickthorn.client.training import derive_seed, evaluate, fit
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.wire import (
     ARRAYS,
@@ -27,28 +28,35 @@ from quickthorn.strategies.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flwr.app import ConfigRecord, Context
 
     from quickthorn.client.datasets import Dataset
+    from quickthorn.client.optimizers import Optimizer
 
 DataHook: TypeAlias = "Callable[[Dataset, Context], Dataset]"
 """(the organization's share, context) -> what to train on."""
+
+TrainingHook: TypeAlias = "Callable[[Optimizer, Sequence[torch.Tensor], Context], Optimizer]"
+"""(optimizer, the parameters that it trains, as the server sent them, context) -> optimizer."""
 
 UpdateHook: TypeAlias = "Callable[[State, State, Context], State]"
 """(state that the server sent, trained state, context) -> state to reply with."""
 
 
 def make_app(
-    *, poison_data: DataHook | None = None, poison_update: UpdateHook | None = None
+    *,
+    poison_data: DataHook | None = None,
+    poison_training: TrainingHook | None = None,
+    poison_update: UpdateHook | None = None,
 ) -> ClientApp:
     """Build the app of an organization.
 
     Parameters
     ----------
-    poison_data, poison_update
-        Hooks for simulated attackers, before and after local training. An honest
+    poison_data, poison_training, poison_update
+        Hooks for simulated attackers, before, in and after local training. An honest
         organization has none; the attacks themselves are in ``quickthorn.simulations``.
 
     Returns
@@ -77,7 +85,11 @@ def make_app(
         sent = _received_state(message)
         model = _build(settings, data, sent)
         seed = derive_seed(settings.seed, organization.partition_id, _server_round(message))
-        result = train(model, data, settings, seed=seed)
+        optimizer = build_optimizer(model.parameters(), settings)
+        if poison_training:
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            optimizer = poison_training(optimizer, trained, context)
+        result = fit(model, data, settings, optimizer=optimizer, seed=seed)
         state = get_state(model)
         if poison_update:
             state = poison_update(sent, state, context)

@@ -33,17 +33,22 @@ from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.members import POISON
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.simulations.setting import held_out, hostile_stand_beside
+from quickthorn.simulations.tether import Tethered
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ClientSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
     from flwr.app import Context
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid
 
     from quickthorn.client.datasets import Dataset
     from quickthorn.client.models import State
+    from quickthorn.client.optimizers import Optimizer
 
 # What the deployment's client does not do, with the value at which it need not.
 _OURS_ALONE = {
@@ -109,6 +114,14 @@ def make_member_app(scenario: Scenario) -> ClientApp:
         rng = np.random.default_rng(derive_seed(scenario.seed, POISON, member))
         return on_data.poison(data, member=member, members=scenario.attackers, rng=rng)
 
+    def poison_training(
+        optimizer: Optimizer, parameters: Sequence[torch.Tensor], context: Context
+    ) -> Optimizer:
+        if int(context.node_config["partition-id"]) < first or attack.alpha == 1:
+            return optimizer
+        start = [parameter.detach().clone() for parameter in parameters]
+        return Tethered(optimizer, parameters, start, attack.alpha)
+
     def poison_update(sent: State, trained: State, context: Context) -> State:
         if int(context.node_config["partition-id"]) < first or not attack.on_update:
             return trained
@@ -122,7 +135,9 @@ def make_member_app(scenario: Scenario) -> ClientApp:
         row = attack.forge(view, rng=np.random.default_rng(0)).rows[0]
         return layout.unflatten(weights + row, counters)
 
-    return make_app(poison_data=poison_data, poison_update=poison_update)
+    return make_app(
+        poison_data=poison_data, poison_training=poison_training, poison_update=poison_update
+    )
 
 
 def run_on_flower(scenario: Scenario) -> dict[str, object]:

@@ -23,6 +23,7 @@ from quickthorn.simulations.attacks.spec import KNOWLEDGE, UnforgeableError, Upd
 from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.simulations.setting import deal, held_out, make_model
+from quickthorn.simulations.tether import Tethered
 from quickthorn.simulations.together import fit_together, is_stackable, stack
 from quickthorn.strategies.errors import RunError
 from quickthorn.strategies.updates import ModelLayout
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.client.datasets import Dataset
+    from quickthorn.client.optimizers import Optimizer
     from quickthorn.simulations.scenario import Scenario
     from quickthorn.simulations.stopwatch import Stopwatch
     from quickthorn.strategies import Defense
@@ -183,7 +185,8 @@ class Members:
         """Return what ``clients`` would send: (k, d) updates, zeros where none, and counters."""
         weights, counters = self.layout.flatten(sent)
         own, kept = np.zeros((len(clients), len(weights)), weights.dtype), [counters] * len(clients)
-        for place, answer in enumerate(self._train_all(clients if train else [], number, sent)):
+        training = self._train_all(clients if train else [], number, sent, self._start(sent))
+        for place, answer in enumerate(training):
             if answer.arrays is not None:
                 trained, kept[place] = self.layout.flatten(answer.arrays)
                 np.subtract(trained, weights, out=own[place])
@@ -260,21 +263,32 @@ class Members:
         first = self.scenario.clients - self.scenario.attackers
         return [client for client in chosen if client >= first]
 
-    def _train_all(self, clients: Sequence[int], number: int, sent: Model) -> Iterator[Answer]:
+    def _start(self, sent: Model) -> Sequence[torch.Tensor]:
+        """Return what ties those who forge while they train; nothing ties them with α = 1."""
+        if self.attack.alpha == 1:
+            return ()
+        set_state(self.model, sent)
+        return [parameter.detach().clone() for parameter in self._trained]
+
+    def _train_all(
+        self, clients: Sequence[int], number: int, sent: Model, start: Sequence[torch.Tensor] = ()
+    ) -> Iterator[Answer]:
         """Train as each of ``clients`` does, several together where that gives the same bits."""
         together = 0
         if self._stackable:
             attacking = self.scenario.attacks_in(number)
             together = sum(not (attacking and c in self._poisoned) for c in clients)
         size = max(1, _STACKED // self.layout.size)
-        for start in range(0, together, size):
+        for first in range(0, together, size):
             yield from self._train_together(
-                clients[start : min(start + size, together)], number, sent
+                clients[first : min(first + size, together)], number, sent, start
             )
         for client in clients[together:]:
-            yield self._train(client, number, sent)
+            yield self._train(client, number, sent, start)
 
-    def _train_together(self, clients: Sequence[int], number: int, sent: Model) -> Iterator[Answer]:
+    def _train_together(
+        self, clients: Sequence[int], number: int, sent: Model, start: Sequence[torch.Tensor]
+    ) -> Iterator[Answer]:
         with self._watch("train"):
             set_state(self.model, sent)
             names, parameters = zip(*self.model.named_parameters(), strict=True)
@@ -288,7 +302,7 @@ class Members:
                 torch.from_numpy(self._data.labels),
                 [self._shares[client] for client in clients],
                 pace=self.scenario,
-                make_optimizer=partial(self._optimizer, number),
+                make_optimizer=partial(self._optimizer, number, start=start),
                 seeds=[derive_seed(self.scenario.seed, client, number) for client in clients],
             )
             for member, momentum in enumerate(momenta):
@@ -300,7 +314,9 @@ class Members:
             fault = "" if math.isfinite(total) else f"the loss is {total}: training diverged."
             yield Answer(client, None if fault else arrays, samples, fault)
 
-    def _train(self, client: int, number: int, sent: Model) -> Answer:
+    def _train(
+        self, client: int, number: int, sent: Model, start: Sequence[torch.Tensor]
+    ) -> Answer:
         """Train the one model as this member does."""
         scenario = self.scenario
         data = self._data
@@ -310,7 +326,7 @@ class Members:
             data, share = self._poisoned[client], None
         with self._watch("train"):
             set_state(self.model, sent)
-            optimizer = self._optimizer(number, self._trained, self._momentum(client))
+            optimizer = self._optimizer(number, self._trained, self._momentum(client), start)
             seed = derive_seed(scenario.seed, client, number)
             try:
                 fit(self.model, data, scenario, optimizer=optimizer, seed=seed, share=share)
@@ -330,12 +346,16 @@ class Members:
         return self._momenta[client]
 
     def _optimizer(
-        self, number: int, parameters: list[torch.Tensor], velocities: list[torch.Tensor]
-    ) -> Sgd:
+        self,
+        number: int,
+        parameters: list[torch.Tensor],
+        velocities: list[torch.Tensor],
+        start: Sequence[torch.Tensor] = (),
+    ) -> Optimizer:
         """Return the optimizer of round ``number``; without velocities it has no momentum."""
         scenario = self.scenario
         momentum = scenario.client_momentum if velocities else 0.0
-        return Sgd(
+        usual = Sgd(
             parameters,
             learning_rate=scenario.lr * self._schedule.factor_at(number),
             momentum=momentum,
@@ -343,6 +363,7 @@ class Members:
             dampening=momentum if scenario.client_damping else 0.0,
             velocities=velocities or None,
         )
+        return Tethered(usual, parameters, start, self.attack.alpha) if start else usual
 
     def _poison(self) -> dict[int, Dataset]:
         """Return what each hostile member trains on, where the attack is on the data."""

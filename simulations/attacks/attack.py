@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.simulations.attacks.registry import find_attack
-from quickthorn.simulations.attacks.spec import KNOWLEDGE, Forged, UnforgeableError, UpdateView
+from quickthorn.simulations.attacks.spec import (
+    KNOWLEDGE,
+    LOSS_WEIGHT,
+    Forged,
+    UnforgeableError,
+    UpdateView,
+)
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.parameters import as_call, check_parameters
 from quickthorn.strategies.steps import parse_call
@@ -44,6 +50,11 @@ class AttackStep:
     def __str__(self) -> str:
         """Return the text form."""
         return as_call(self.spec.name, self.parameters)
+
+    @property
+    def knows(self) -> Knowledge:
+        """Return what it needs to know with these parameters."""
+        return KNOWLEDGE[0] if self.spec.alone(self.parameters) else self.spec.knows
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ class Attack:
     @property
     def knows(self) -> Knowledge:
         """Return the most that a step needs to know."""
-        known = [step.spec.knows for step in self.steps]
+        known = [step.knows for step in self.steps]
         return max(known, key=KNOWLEDGE.index, default=KNOWLEDGE[0])
 
     @cached_property
@@ -99,6 +110,16 @@ class Attack:
             step.spec.apply(**step.parameters) for step in self.steps if step.spec.kind == "data"
         ]
         return made[0] if made else None
+
+    @cached_property
+    def alpha(self) -> float:
+        """Return α of the loss by which the hostile train, see ``Tethered``; 1 is the usual."""
+        for step in self.steps:
+            if step.spec.kind == "update" and LOSS_WEIGHT in step.spec.parameters:
+                usual = step.spec.parameters[LOSS_WEIGHT].default
+                weight: Any = step.parameters.get(LOSS_WEIGHT, usual)
+                return float(weight)
+        return 1.0
 
     @property
     def on_update(self) -> bool:
@@ -142,7 +163,7 @@ class Attack:
             return Forged(view.own.copy(), view.state)
         (step,) = steps
         given: dict[str, Any] = {"rng": rng} if "rng" in step.spec.supplied else {}
-        forged: Forged = step.spec.apply(_shown(step.spec, view), **given, **step.parameters)
+        forged: Forged = step.spec.apply(_shown(step, view), **given, **step.parameters)
         if forged.rows.shape != view.own.shape or forged.rows.dtype != view.own.dtype:
             msg = (
                 f"{step.spec.name} must return {view.own.dtype} rows of shape {view.own.shape}; "
@@ -180,14 +201,14 @@ did you mean 'sign_flip'? Known: ...
     return Attack(tuple(AttackStep(find_attack(name), values) for name, values in calls))
 
 
-def _shown(spec: AttackSpec, view: UpdateView) -> UpdateView:
+def _shown(step: AttackStep, view: UpdateView) -> UpdateView:
     """Return the view with no more in it than the attack knows."""
-    sees_honest, sees_defense = spec.knows != "own data", spec.knows == "the defense"
+    sees_honest, sees_defense = step.knows != "own data", step.knows == "the defense"
     if sees_honest and not len(view.honest):
-        msg = f"{spec.name} works from honest updates; got none. Leave an honest client."
+        msg = f"{step.spec.name} works from honest updates; got none. Leave an honest client."
         raise UnforgeableError(msg)
     if sees_defense and view.defense is None:
-        msg = f"{spec.name} works from the defense's answers; the view has no defense."
+        msg = f"{step.spec.name} works from the defense's answers; the view has no defense."
         raise ConfigurationError(msg)
     hidden: dict[str, Any] = {} if sees_defense else {"defense": None}
     if not sees_honest:

@@ -1,4 +1,4 @@
-"""Constrain and scale (Bagdasaryan et al. 2020): boost, but only up to a norm that passes."""
+"""Constrain and scale (Bagdasaryan et al. 2020): train near, boost up to a norm that passes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ import numpy as np
 
 from quickthorn.simulations.attacks.model_replacement import boost
 from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
+from quickthorn.simulations.poisoning import check_share
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.kernels.rows import row_norms
 
 
 def constrain_and_scale(
-    view: UpdateView, *, bound: float | Literal["honest", "own"] = "honest", rate: float = 1.0
+    view: UpdateView,
+    *,
+    bound: float | Literal["honest", "own"] = "honest",
+    rate: float = 1.0,
+    alpha: float = 1.0,
 ) -> Forged:
-    """Boost each own update to the largest norm that does not stand out.
+    """Train close to the model that was sent, then boost to a norm that does not stand out.
 
+        min over w_i of  α L(w_i) + (1 − α) ‖w_i − w₀‖²,   g_i = w_i − w₀
         x_i = γ_i g_i,   γ_i = min(S / ‖g_i‖, n / (η k))
 
-    A boost beyond model replacement would overshoot, so that is the other limit. This is the
-    part of the paper that needs no training, train-and-scale: the model is trained without
-    a constraint (by the attack on data before this one), and its update is scaled to the
-    norm S. The other part, a loss (1 − α) that keeps the model close to what a detector
-    expects while it trains, is not implemented.
+    The members train on what the attack on data before this one leaves them, from the model w₀
+    that was sent, as all others do but for the loss: L is the usual one, the mean cross-entropy
+    of a batch in nats, and the squared Euclidean distance over all trained weights stands for
+    what an anomaly detector sees. A boost beyond model replacement would overshoot, so n / (η k)
+    is the other limit. With ``alpha`` 1 nothing constrains the training: the authors call that
+    train-and-scale. With a ``bound`` that is never reached, the row is the boosted model of a
+    constrained training alone: then a smaller α makes it shorter, where up to the bound it
+    only turns it.
 
     Parameters
     ----------
@@ -31,9 +40,11 @@ def constrain_and_scale(
         ``own`` (k, d), usually after an attack on data; ``honest`` (h, d).
     bound
         S > 0 in the unit of the updates, or the largest norm among the ``honest`` updates or
-        among the members' ``own``.
+        among the members' ``own``. Only for ``honest`` it has to know these.
     rate
         η > 0, the server's learning rate.
+    alpha
+        α, above 0 and at most 1.
 
     Returns
     -------
@@ -43,7 +54,7 @@ def constrain_and_scale(
     Raises
     ------
     ConfigurationError
-        If ``bound`` or ``rate`` is not positive.
+        If ``bound`` or ``rate`` is not positive, or ``alpha`` out of its range.
 
     Example
     -------
@@ -54,13 +65,16 @@ def constrain_and_scale(
     References
     ----------
     Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020
-    (arXiv:1807.00459): constrain-and-scale, and its form train-and-scale.
+    (arXiv:1807.00459): constrain-and-scale, and its form train-and-scale. The code that its
+    authors published weighs the two terms so, with the distance itself, not its square, as the
+    second: the same α does not mean the same there. It also trains longer, at rates of its own.
 
     """
     for name, value in (("bound", bound), ("rate", rate)):
         if not isinstance(value, str) and value <= 0:
             msg = f"{name} of constrain_and_scale must be above 0; got {value}."
             raise ConfigurationError(msg)
+    check_share("constrain_and_scale", alpha, name="alpha")  # its members' training uses it
     norms = row_norms(view.own)
     if isinstance(bound, str):
         bound = float((norms if bound == "own" else row_norms(view.honest)).max())
@@ -75,4 +89,5 @@ SPEC = AttackSpec(
     apply=constrain_and_scale,
     knows="all honest updates",
     reference="Bagdasaryan et al., AISTATS 2020",
+    alone=lambda given: given.get("bound", "honest") != "honest",
 )

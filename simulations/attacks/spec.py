@@ -33,6 +33,9 @@ KNOWLEDGE: tuple[Knowledge, ...] = ("own data", "all honest updates", "the defen
 # Keywords that whoever runs the attack supplies; every other is the user's parameter.
 SUPPLIED = frozenset({"rng"})
 
+# The parameter of an attack on updates that counts while its members train, too.
+LOSS_WEIGHT = "alpha"
+
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -45,6 +48,10 @@ class UnforgeableError(ConfigurationError):
 
 def _nothing() -> Rows:
     return np.zeros(0, np.float32)
+
+
+def _never(_: Mapping[str, object]) -> bool:
+    return False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -176,9 +183,11 @@ class AttackSpec:
     apply
         On updates: the pure function of an ``UpdateView`` that returns ``Forged``. On data:
         what makes the ``DataAttack``. Keyword-only arguments other than ``rng`` are
-        parameters with their annotations and defaults.
+        parameters with their annotations and defaults. A parameter ``alpha`` of an attack on
+        updates weighs the loss, beside the distance from the model that was sent, when its
+        members train: see ``quickthorn.simulations.tether``.
     knows
-        What it needs to know; it is shown no more.
+        The most that it needs to know; it is shown no more.
     reference
         For people, and for the reference page.
     slow
@@ -186,6 +195,9 @@ class AttackSpec:
     looks_at_own
         On updates: whether it looks at what the hostile would send, and not at its shape only.
         Where it does not, they need not train.
+    alone
+        From the parameters that are given: whether it does with its own data, whatever else it
+        ``knows`` with others. Never, unless told.
 
     """
 
@@ -196,6 +208,7 @@ class AttackSpec:
     reference: str
     slow: bool = False
     looks_at_own: bool = True
+    alone: Callable[[Mapping[str, object]], bool] = _never
 
     @property
     def supplied(self) -> frozenset[str]:

@@ -12,7 +12,13 @@ import pytest
 import quickthorn.simulations.attacks
 from quickthorn.simulations.attacks.attack import Attack, AttackStep, build_attack
 from quickthorn.simulations.attacks.registry import available_attacks, find_attack
-from quickthorn.simulations.attacks.spec import KNOWLEDGE, AttackSpec, Forged, UpdateView
+from quickthorn.simulations.attacks.spec import (
+    KNOWLEDGE,
+    AttackSpec,
+    Forged,
+    UnforgeableError,
+    UpdateView,
+)
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError, UpdateError
 
 if TYPE_CHECKING:
@@ -65,6 +71,24 @@ def test_the_text_form_is_read_back(name: str) -> None:
     attack = build_attack(name)
     assert build_attack(str(attack)) == attack
     assert attack.knows == find_attack(name).knows
+
+
+@pytest.mark.parametrize(
+    ("parameters", "knows"),
+    [("", KNOWLEDGE[1]), ("(bound=honest)", KNOWLEDGE[1]), ("(bound=own)", KNOWLEDGE[0])],
+)
+def test_what_an_attack_knows_depends_on_its_parameters(parameters: str, knows: str) -> None:
+    attack = build_attack(f"label_flip | constrain_and_scale{parameters}")
+    assert attack.knows == knows
+
+
+def test_a_bound_of_ones_own_needs_no_honest_updates() -> None:
+    attack = build_attack("constrain_and_scale(bound=own)")
+    rng = np.random.default_rng(0)
+    rows = [attack.forge(view, rng=rng).rows for view in (view_of(), view_of(h=0, cohort=6))]
+    np.testing.assert_array_equal(rows[0], rows[1])
+    with pytest.raises(UnforgeableError, match="constrain_and_scale works from honest updates"):
+        build_attack("constrain_and_scale").forge(view_of(h=0, cohort=6), rng=rng)
 
 
 def test_none_is_no_attack() -> None:

@@ -181,6 +181,8 @@ def test_a_long_tail_thins_the_samples_of_both_sides() -> None:
         {"lr": 1e30, "local_steps": 3},
         {"attackers": 3, "byzantine": 3, "attack": "alie", "defense": "fltrust"},
         {"attackers": 2, "byzantine": 2, "attack": "mimic", "defense": "foolsgold"},
+        {"attackers": 2, "attack": "tabular_backdoor | constrain_and_scale(alpha=0.6)"},
+        {"attackers": 2, "attack": "constrain_and_scale(alpha=0.6)", "client_momentum": 0.5},
         {
             "attackers": 2,
             "byzantine": 2,
@@ -238,7 +240,7 @@ def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
         "partition": "dirichlet",
         "attackers": 1,
         "byzantine": 1,
-        "attack": "label_flip | scaling(factor=3)",
+        "attack": "label_flip | constrain_and_scale(bound=9, alpha=0.6)",
         "defense": "trimmed_mean",
         "rounds": 2,
     }
@@ -254,8 +256,9 @@ def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["model_digest"] == simulate(Scenario.from_table(table)).model_digest
-    plain = simulate(Scenario.from_table(table | {"attack": "none"}))
-    assert found["model_digest"] != plain.model_digest
+    for attack in ("none", "label_flip | constrain_and_scale(bound=9)"):
+        other = simulate(Scenario.from_table(table | {"attack": attack}))
+        assert found["model_digest"] != other.model_digest
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_the_bits_are_those_of_one_after_the_other(
     [
         {"partition": "dirichlet", "client_momentum": 0.5},
         {"attackers": 2, "byzantine": 2, "attack": "alie", "defense": "nnm | trimmed_mean"},
+        {"attackers": 4, "attack": "constrain_and_scale(alpha=0.6)", "client_momentum": 0.5},
         {"lr": 1e30},
     ],
     ids=str,

@@ -150,6 +150,9 @@ def test_partial_knowledge_is_of_the_own_updates_alone(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "constrain_and_scale(alpha=0)",
+        "constrain_and_scale(alpha=1.1)",
+        "constrain_and_scale(alpha=nan)",
         "constrain_and_scale(bound=0)",
         "constrain_and_scale(rate=0)",
         "fang_trimmed_mean(stretch=1)",
