@@ -190,10 +190,14 @@ def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Ar
 def mixed_block(weights: NDArray[np.float64], block: Array, dtype: np.dtype[Any]) -> Array:
     """Return ``weights @ block`` in ``dtype``, for (n, b) values that fit the cache."""
     sums = np.zeros((len(weights), block.shape[1]))
-    for shares, row in zip(weights.T, block, strict=True):
-        takers = np.flatnonzero(shares)
-        if len(takers):
-            sums[takers] += shares[takers, None] * row
+    totals = list(sums)
+    for shares, row in zip(weights.T.tolist(), block, strict=True):
+        share, product = 0.0, row
+        for total, asked in zip(totals, shares, strict=True):
+            if asked and asked != share:  # most mixtures take a row by the same share
+                share, product = asked, np.multiply(row, asked, dtype=np.float64)
+            if asked:
+                np.add(total, product, out=total)
     return sums.astype(dtype)
 
 

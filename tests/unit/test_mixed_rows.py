@@ -68,6 +68,17 @@ def test_a_row_of_weight_zero_is_not_touched() -> None:
     assert combine(np.array([[0.5, 0.0, 0.5]]), values).tolist() == [[2.0, 3.0]]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_mixture_is_summed_row_by_row_in_float64(dtype: type) -> None:
+    values = normal(11, 40, dtype)
+    for weights in (sparse(7, 11), alike(11, 3), np.full((1, 11), 1 / 11), np.zeros((2, 11))):
+        slow = np.zeros((len(weights), 40))
+        for i, j in np.ndindex(*weights.shape):
+            slow[i] += weights[i, j] * values[j].astype(np.float64)
+        found = mixed_block(weights, values, np.dtype(dtype))
+        assert found.tobytes() == slow.astype(dtype).tobytes()
+
+
 @pytest.mark.parametrize("size", [1e-200, 1.0, 1e150, 1e308])
 def test_clipping_a_row_of_any_length_leaves_its_direction(size: float) -> None:
     values = np.array([[0.6, 0.8], [0.8, -0.6], [0.6, 0.8]])
