@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.strategies.calibration import chance, floor_of, fused, least
+from quickthorn.strategies.kernels.order import median
 from quickthorn.strategies.scoring import STANDS_OUT, SUBJECT, spread
 from quickthorn.strategies.techniques import techniques_of
 
@@ -233,10 +234,10 @@ def _apart(signal: str, evidence: Mapping[str, Evidence]) -> dict[str, float]:
     weights = np.array([trace.weight for trace in traces.values()])
     means = np.array([trace.mean for trace in traces.values()])
     squares = np.array([trace.square for trace in traces.values()])
-    away = means - np.median(means)
+    away = means - median(means)
     varied = (weights * (squares - means**2) + _BELIEF) / (weights - 1.0 + _BELIEF)
-    usual = float(np.median(varied))
-    beyond = max(0.0, spread(away) ** 2 - usual * float(np.median(1.0 / weights)))
+    usual = float(median(varied))
+    beyond = max(0.0, spread(away) ** 2 - usual * float(median(1.0 / weights)))
     unit = np.sqrt(beyond + np.maximum(usual, varied) / weights)
     z = away / np.maximum(unit, floor_of(signal))
     return dict(zip(traces, z.tolist(), strict=True))

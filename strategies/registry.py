@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.strategies.errors import UnknownNameError
@@ -127,7 +127,7 @@ class Spec:
     complexity: str
     reference: str
 
-    @property
+    @cached_property
     def supplied(self) -> frozenset[str]:
         """Return the arguments that the library has to supply."""
         return SUPPLIED & inspect.signature(self.apply).parameters.keys()

@@ -9,6 +9,7 @@ import numpy as np
 
 from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels.mapped import by_blocks
+from quickthorn.strategies.kernels.order import median
 from quickthorn.strategies.past import Past
 from quickthorn.strategies.registry import SCORERS, find
 from quickthorn.strategies.supply import check_layout
@@ -149,7 +150,7 @@ def score_updates(  # noqa: PLR0913 - what the signals may ask for, each under i
         "layout": facts.layout,
         "influence": influence,
         "held": held,
-        "past": past,
+        "past": past.beside(matrix.clients),
     }
     specs = [find("scorer", name) for name in scorers]
     scores: list[Score] = []
@@ -207,10 +208,10 @@ def robust_z(signal: Signal) -> NDArray[np.float64]:
     >>> robust_z(signal)[[0, 10, 19]].round(2)
     array([-1.28,  0.07,  1.28])
     """
-    position = np.nan_to_num(signal.position)
-    away = np.nan_to_num(position - np.nan_to_num(np.median(position)))
+    position = _finite(signal.position)
+    away = _finite(position - _finite(median(position)))
     unit = max(spread(away), signal.resolution)
-    z: NDArray[np.float64] = np.nan_to_num((np.abs(away) if signal.two_sided else away) / unit)
+    z: NDArray[np.float64] = _finite((np.abs(away) if signal.two_sided else away) / unit)
     return z
 
 
@@ -220,7 +221,12 @@ def spread(away: NDArray[np.float64]) -> float:
     >>> round(spread(np.arange(-10.0, 11.0)), 2), round(spread(np.arange(-2.0, 3.0)), 2)
     (7.41, 3.77)
     """
-    return _MAD_TO_SIGMA * _WIDER.get(len(away), 1.0) * float(np.median(np.abs(away)))
+    return _MAD_TO_SIGMA * _WIDER.get(len(away), 1.0) * float(median(np.abs(away)))
+
+
+def _finite(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return zero for NaN and the largest float64 for infinity, by numpy's own slow way."""
+    return numbers if np.isfinite(numbers).all() else np.asarray(np.nan_to_num(numbers))
 
 
 def _of_known(signal: Signal, clients: Sequence[str]) -> tuple[Signal, Sequence[str]]:
@@ -240,9 +246,9 @@ def _of_known(signal: Signal, clients: Sequence[str]) -> tuple[Signal, Sequence[
 def _judge(name: str, signal: Signal, clients: Sequence[str]) -> list[Score]:
     if not clients:
         return []
-    z, values = robust_z(signal), np.nan_to_num(signal.values)
+    z, values = robust_z(signal), _finite(signal.values)
     usual = values[z <= STANDS_OUT]
-    below = signal.position < np.median(signal.position)
+    below = signal.position < median(signal.position)
     low, high = float(usual.min()), float(usual.max())
     places = signal.where or [""] * len(clients)
     return [

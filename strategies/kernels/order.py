@@ -64,6 +64,20 @@ def sorted_mean(values: Rows, trim: int) -> Array:
     return result
 
 
+def median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median along the first axis, NaN where one is: ``np.median``, its bits too.
+
+    That takes five times as long for the few dozen numbers that a signal has.
+
+    >>> median(np.array([[3.0, 1.0], [2.0, np.nan], [8.0, 2.0], [9.0, 3.0]]))
+    array([5.5, nan])
+    """
+    ordered = np.sort(values, axis=0)
+    half = len(ordered) // 2
+    middle = ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2.0
+    return np.asarray(np.where(np.isnan(ordered[-1]), np.nan, middle))
+
+
 def mend(means: Array, rows: int, careful: Callable[[slice], NDArray[np.float64]]) -> Array:
     """Replace means whose float64 sums overflowed, which compiled forms leave not finite.
 

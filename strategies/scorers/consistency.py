@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.facts import log_ratios, ratios_to_median
+from quickthorn.strategies.kernels.order import median
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
 
@@ -76,10 +77,10 @@ def consistency(facts: Facts, *, clients: Sequence[str], past: Past) -> Signal:
     values = np.ones(len(clients))
     if known.any():
         lengths, directions = facts.sketches
-        unit = float(np.median([lengths[known], before.length[known]])) or 1.0
+        unit = float(median(np.concatenate([lengths[known], before.length[known]]))) or 1.0
         now = _cut(lengths[known] / unit, directions[known])
         change = now - _cut(before.length[known] / unit, before.direction[known])
-        change -= np.median(change, axis=0)
+        change -= median(change)
         missed = np.sqrt((change**2).sum(axis=1))
         missed[missed <= _ROUNDING] = 0.0
         values[known] = ratios_to_median(missed)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.strategies.kernels.order import median
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
 
@@ -47,7 +48,7 @@ def signs(facts: Facts) -> Signal:
     d = facts.values.shape[1]
     positive, negative = facts.survey.signs.T / d
     shares = np.stack([positive, 1.0 - positive - negative, negative], axis=1)
-    unlike = np.abs(shares - np.median(shares, axis=0)).sum(axis=1) / 2.0
+    unlike = np.abs(shares - median(shares)).sum(axis=1) / 2.0
     return Signal(
         values=unlike,
         position=unlike,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quickthorn.strategies.kernels.order import median
 from quickthorn.strategies.registry import Spec
 from quickthorn.strategies.scoring import Signal
 
@@ -53,7 +54,7 @@ def spectral(facts: Facts) -> Signal:
     Shejwalkar and Houmansadr, "Manipulating the Byzantine", NDSS 2021, section VI (DnC).
 
     """
-    limit = float(np.median(facts.lengths))
+    limit = float(median(facts.lengths))
     sizes = np.minimum(facts.lengths / limit, 1.0) if limit else np.sign(facts.lengths)
     products = sizes[:, None] * facts.cosines * sizes
     products -= products.mean(axis=0)
@@ -62,7 +63,7 @@ def spectral(facts: Facts) -> Signal:
     top = (variances >= _AS_LARGE * variances[-1]) & (variances > _ROUNDING)
     places = vectors[:, top] * np.sqrt(variances[top])
     if places.shape[1] == 1:
-        places -= np.median(places)
+        places -= median(places)
     apart = np.sqrt((places**2).sum(axis=1))
     return Signal(
         values=apart,

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from quickthorn.strategies.kernels.order import median
 from quickthorn.strategies.scoring import (
     STANDS_OUT,
     Signal,
@@ -154,3 +155,13 @@ def test_one_that_differs_where_all_others_agree_has_a_finite_score_and_a_true_s
     assert {s.signal for s in found if s.reason} == {"norm", "krum_distance"}
     assert all(s.z < 40 for s in found)
     assert all("1e+03 times" in s.reason for s in found if s.reason)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (7,), (20,), (1, 3), (8, 5), (9, 5)])
+def test_a_median_has_the_bits_of_numpys(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).normal(size=shape)
+    assert median(values).tobytes() == np.median(values, axis=0).tobytes()
+    values[-1] = np.inf
+    assert median(values).tobytes() == np.median(values, axis=0).tobytes()
+    values[0] = np.nan
+    assert np.isnan(median(values)).all()
