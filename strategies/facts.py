@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quickthorn.strategies.kernels.angles import cosine_matrix, cosines_of
-from quickthorn.strategies.kernels.order import middle_mean
+from quickthorn.strategies.kernels.order import median, middle_mean
 from quickthorn.strategies.kernels.pairwise import central_of, distances_of, gram, typical_exponent
 from quickthorn.strategies.kernels.rows import LARGEST, MODERATE, row_norms
-from quickthorn.strategies.kernels.surveys import WIDTH, survey
+from quickthorn.strategies.kernels.surveys import WIDTH, sketch, survey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,9 +90,7 @@ class Facts:
     @cached_property
     def sketches(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the (n,) lengths and the (n, 256) directions of the sketches; 0 for zeros."""
-        sketches = self.survey.sketches
-        lengths = np.sqrt((sketches**2).sum(axis=1))
-        directions = sketches / np.where(lengths > 0, lengths, 1.0)[:, None]
+        lengths, directions = _polar(self.survey.sketches)
         with np.errstate(over="ignore"):
             return np.minimum(np.ldexp(lengths, self.exponents), LARGEST), directions
 
@@ -101,7 +99,7 @@ class Facts:
         """Return the (256,) sketch of the model that was sent; zeros where none was told."""
         if self.model is None:
             return np.zeros(WIDTH)
-        lengths, directions = Facts(self.model[None, :]).sketches
+        lengths, directions = _polar(sketch(self.model)[None, :])
         return np.asarray(lengths[0] * directions[0])
 
     @cached_property
@@ -138,13 +136,21 @@ class Facts:
         return cosines_of(self.products)
 
 
+def _polar(
+    sketches: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (n,) lengths and the (n, 256) directions; 0 for zeros."""
+    lengths = np.sqrt((sketches**2).sum(axis=1))
+    return lengths, sketches / np.where(lengths > 0, lengths, 1.0)[:, None]
+
+
 def ratios_to_median(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (n,) sizes in medians, at most 1000; where the median is 0, the others are 1000.
 
     >>> ratios_to_median(np.array([1.0, 2.0, 4.0])), ratios_to_median(np.array([0.0, 0.0, 3.0]))
     (array([0.5, 1. , 2. ]), array([   1.,    1., 1000.]))
     """
-    typical = float(np.median(sizes))
+    typical = float(median(sizes))
     if typical == 0:
         return np.where(sizes > 0, _LARGEST_RATIO, 1.0)
     return np.minimum(sizes / typical, _LARGEST_RATIO)

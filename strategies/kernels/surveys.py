@@ -115,6 +115,21 @@ def survey(
     return Survey(total[:, 0], apart, total[:, 2:4].astype(np.int64), total[:, 4:])
 
 
+def sketch(vector: Array) -> NDArray[np.float64]:
+    """Return the (256,) sketch of one (d,) vector, as ``survey`` finds it for a row.
+
+    >>> float(abs(sketch(np.array([0.0, 3.0, -4.0]))).sum())
+    7.0
+    """
+    parts = []
+    for chunk in column_blocks(1, len(vector), _COLUMNS):
+        signed = column_signs(chunk)
+        signed[: chunk.stop - chunk.start] *= vector[chunk]
+        signed[chunk.stop - chunk.start :] = 0.0
+        parts.append(np.roll(sum_rows(signed.reshape(-1, WIDTH)), _turn(chunk)))
+    return sum_rows(np.array(parts))
+
+
 def _chunks(tensors: Sequence[slice]) -> Iterator[slice]:
     """Cut the tensors into chunks of columns; none belongs to two."""
     for tensor in tensors:
@@ -160,11 +175,13 @@ def _look(  # noqa: PLR0913, PLR0917 - as the compiled form, which takes them by
     Those are, per row, of the product with the middle, the squared distance from it, the
     positive and the negative elements, and the sketch.
     """
-    part = np.zeros((len(rows), len(middle)))
-    part[:, : stop - start] = rows[:, start:stop]
-    part *= scales[:, None]
-    center = middle * scales[:, None]
-    found = (part * center, (part - center) ** 2, part > 0.0, part < 0.0, part * signs)
-    for run in range(0, len(middle), WIDTH):
-        for kind, values in enumerate(found):
-            sums[:, kind] += values[:, run : run + WIDTH].astype(np.float64)
+    units, totals = scales[:, None], sums.swapaxes(0, 1)
+    for first in range(0, len(middle), WIDTH):
+        run = slice(first, first + WIDTH)
+        found = rows[:, start + first : min(start + first + WIDTH, stop)]
+        part = np.zeros((len(rows), WIDTH))
+        np.multiply(found, units, out=part[:, : found.shape[1]])
+        center = middle[run] * units
+        said = part * center, (part - center) ** 2, part > 0.0, part < 0.0, part * signs[run]
+        for total, values in zip(totals, said, strict=True):
+            np.add(total, values, out=total)

@@ -11,7 +11,7 @@ from quickthorn.strategies.kernels import blocks, surveys
 from quickthorn.strategies.kernels.blocks import SMALL
 from quickthorn.strategies.kernels.mapped import MappedRows
 from quickthorn.strategies.kernels.rows import mix
-from quickthorn.strategies.kernels.surveys import Survey, survey
+from quickthorn.strategies.kernels.surveys import Survey, sketch, survey
 from tests.naive import surveys as naive
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def test_both_forms_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveys, "is_small", lambda values: False)
 
     assert_same(look(rows, center, TENSORS), plain)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_sketch_of_a_vector_has_the_bits_of_its_rows(dtype: type) -> None:
+    rows, center = draw(dtype=dtype)
+    sketches = np.array([sketch(row) for row in rows])
+    assert sketches.tobytes() == look(rows, center).sketches.tobytes()
 
 
 @pytest.mark.parametrize("n", [3, SMALL // D + 1])
