@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Part of every digest; to be raised when the same scenario no longer gives the same model.
-_MEANING = 1
+_MEANING = 2
 
 _RANGES: tuple[tuple[str, float], ...] = (
     ("clients", 1),
@@ -236,9 +236,7 @@ did you mean 'attackers'? Known: ...
 
         """
         told = {**self.to_table(), "data_dir": "", "meaning": _MEANING}
-        # Later keys: where they do nothing, a scenario keeps the digest that it had.
-        if not self.quarantine:
-            del told["quarantine"]
+        # A later key: where it does nothing, a scenario keeps the digest that it had.
         if self.partition != "long_tail":
             del told["tail_factor"]
         if self.data_dir and self.dataset == "mnist":

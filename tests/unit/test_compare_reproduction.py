@@ -66,6 +66,11 @@ def test_the_grids_run_what_was_published() -> None:
         assert {(s.local_steps, s.batch_size, s.model) for s in found} == {(1, 32, "cnn_large")}
         # A step of 1 at the client makes gradients of updates; the server takes 0.01 of them.
         assert {(s.lr, s.optimizer) for s in found} == {(1.0, "sgd(learning_rate=0.01)")}
+        # Their code: 10 / (1 - β).
+        clipped = [s for s in found if "centered_clipping" in s.defense]
+        assert {(s.client_momentum, "radius=100.0" in s.defense) for s in clipped} == {
+            (momentum, momentum > 0) for momentum in momenta
+        }
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_our_mean_of_the_last_evaluations_stands_beside_the_published_one() -> N
     ]
     text = page({"table_a": records})
     assert "90.36 ± 0.25 → **89.0** ± 1.4 ✓" in text
-    assert "Of 20 cells 1 have been run, and 1 of these agree." in text
+    assert "Of 24 cells 1 have been run, and 1 of these agree." in text
     assert "Of 80 cells 0 have been run" in text
     assert "37.33 ± 6.78 → –" in text
 
@@ -107,7 +112,7 @@ def test_a_shorter_run_is_no_reproduction(
         folder.save(Outcome(name, "done", record=told))
     folder.save(Outcome("broken", "failed", "ValueError: no"))
     main([f"table_a={tmp_path}"])
-    assert "Of 20 cells 1 have been run" in capsys.readouterr().out
+    assert "Of 24 cells 1 have been run" in capsys.readouterr().out
 
 
 def test_the_page_of_the_documentation_is_that_of_its_runs(
