@@ -1,0 +1,131 @@
+"""The in-process engine beside the deployment: the same bits over Flower's messages."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quickthorn.simulations import Scenario, simulate
+from quickthorn.simulations.flower_engine import client_settings
+from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.reputation import Policy
+from tests.simulated import SMALL, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"attackers": 2, "byzantine": 2, "attack": "sign_flip", "defense": "nnm | trimmed_mean"},
+        {"attackers": 2, "byzantine": 1, "attack": "gaussian", "defense": "bucketing | median"},
+        {"attackers": 2, "attack": "label_flip | scaling(factor=3)", "attack_every": 2},
+        {"defense": "weighted_mean", "partition": "dirichlet", "client_momentum": 0.5},
+        {"defense": "centered_clipping", "optimizer": "adam", "partition": "shards"},
+        {"clients": 11, "clients_per_round": 8, "attackers": 3, "attack": "sign_flip"},
+        {"clients_per_round": 5, "defense": "krum", "byzantine": 1},
+        {"lr": 1e30, "local_steps": 3},
+        {"attackers": 3, "byzantine": 3, "attack": "alie", "defense": "fltrust"},
+        {"attackers": 2, "byzantine": 2, "attack": "mimic", "defense": "foolsgold"},
+        {"attackers": 2, "attack": "tabular_backdoor | constrain_and_scale(alpha=0.6)"},
+        {"attackers": 2, "attack": "constrain_and_scale(alpha=0.6)", "client_momentum": 0.5},
+        {
+            "attackers": 2,
+            "byzantine": 2,
+            "attack": "not_finite",
+            "defense": "nnm | trimmed_mean",
+            "quarantine": True,
+            "clients_per_round": 6,
+            "rounds": 6,
+        },
+        {
+            "attackers": 1,
+            "attack": "not_finite",
+            "clients_per_round": 6,
+            "lr_schedule": "inverse(every=1)",
+        },
+    ],
+    ids=str,
+)
+def test_robust_strategy_makes_the_same_model_and_finds_the_same(changes: dict[str, Any]) -> None:
+    ours, flower = run(**changes), run(**changes, strategy="flower")
+    assert ours.model_digest == flower.model_digest
+    names = ("evaluations", "scores", "verdicts", "unchanged_rounds", "unforged_rounds")
+    for name in (*names, "trails", "changes"):
+        assert getattr(ours, name) == getattr(flower, name), name
+
+
+@pytest.mark.parametrize("defense", ["median", "weighted_mean"])
+def test_robust_strategy_leaves_out_the_same_also_honest_members(
+    monkeypatch: pytest.MonkeyPatch, defense: str
+) -> None:
+    """Whoever is a little unusual goes, and comes back: the honest too, in any order."""
+    hasty = Policy("quarantine", watch=0.05, quarantine=0.05, calm=0.01, calm_rounds=1)
+    monkeypatch.setattr(Scenario, "policy", hasty)
+    changes: dict[str, Any] = {
+        "clients": 11,
+        "attackers": 2,
+        "byzantine": 3,
+        "attack": "optimal_ipm" if defense == "median" else "sign_flip",
+        "defense": defense,
+        "partition": "dirichlet",
+        "quarantine": True,
+        "rounds": 9,
+    }
+    ours, flower = run(**changes), run(**changes, strategy="flower")
+    assert set(ours.quarantined) - set(ours.hostile)
+    assert ours.model_digest == flower.model_digest
+    for name in ("evaluations", "scores", "verdicts", "unchanged_rounds", "trails", "changes"):
+        assert getattr(ours, name) == getattr(flower, name), name
+
+
+def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
+    table = {
+        "dataset": "breast_cancer",
+        "clients": 6,
+        "partition": "dirichlet",
+        "attackers": 1,
+        "byzantine": 1,
+        "attack": "label_flip | constrain_and_scale(bound=9, alpha=0.6)",
+        "defense": "trimmed_mean",
+        "rounds": 2,
+    }
+    path, out = tmp_path / "scenario.toml", tmp_path / "out.json"
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()))
+    home = {"FLWR_HOME": str(tmp_path / "flwr"), "RAY_DISABLE_IMPORT_WARNING": "1"}
+    command = [sys.executable, "-m", "quickthorn.simulations.flower_engine", str(path), str(out)]
+
+    done = subprocess.run(
+        command, env=os.environ | home, capture_output=True, text=True, timeout=170, check=False
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["model_digest"] == simulate(Scenario.from_table(table)).model_digest
+    for attack in ("none", "label_flip | constrain_and_scale(bound=9)"):
+        other = simulate(Scenario.from_table(table | {"attack": attack}))
+        assert found["model_digest"] != other.model_digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attack": "alie", "client_momentum": 0.9}, "attack, client_momentum"),
+        ({"partition": "shards", "attackers": 1, "attack": "sign_flip"}, "partition"),
+        ({"clients_per_round": 3, "lr_schedule": "step(every=2)"}, "clients_per_round, lr_sch"),
+    ],
+)
+def test_what_flowers_engine_cannot_do_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"cannot run this scenario's {words}"):
+        client_settings(dataclasses.replace(SMALL, **changes))
