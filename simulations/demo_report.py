@@ -39,9 +39,8 @@ def print_report(folder: Path, console: Console) -> None:
         last = store.rounds()[-1]["number"]
         reasons = explain(score for _, score in store.scores(last))
         names = {client.id: client.name for client in store.clients()}
-        console.print(_curves(curves, defense))
         roster = read_roster(store)
-        console.print(_organizations(store, roster))
+        console.print(_curves(curves, defense), "", _organizations(store, roster), "", sep="\n")
     for client, reason in reasons.items():
         console.print(f"[bold]{escape(names[client])}[/bold], round {last}: {escape(reason)}.")
     for line in roster.lines:
