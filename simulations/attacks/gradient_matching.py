@@ -61,8 +61,10 @@ class GradientMatching:
 
     Notes
     -----
-    Success is 0 or 1: whether the one sample is read as the target. A member without a sample
-    of the target class trains on its data as they are.
+    Success is 0 or 1: whether the one sample is read as the target. A few members seldom get
+    there unless they boost what they learned, as in ``gradient_matching(share=1, epsilon=0.2)
+    | model_replacement``. A member without a sample of the target class trains on its data as
+    they are.
 
     References
     ----------

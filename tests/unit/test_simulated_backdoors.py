@@ -22,6 +22,11 @@ SMALL = {"clients": 10, "attackers": 2, "rounds": 5, "local_epochs": 2, "batch_s
 DIGITS = {**SMALL, "dataset": "digits", "lr": 0.3}
 CANCER = {**SMALL, "dataset": "breast_cancer", "lr": 0.1, "rounds": 10}
 
+MATCHING = (
+    "gradient_matching(source=0, target=1, victim=2, share=1, epsilon={}, steps=30, restarts=1)"
+    " | model_replacement"
+)
+
 # Text, scenario, least success, largest floor. Two of ten members do not open every backdoor in
 # five rounds: where the least is 0, what is shown is that its success is measured.
 CASES: dict[str, tuple[str, dict[str, Any], float | None, float]] = {
@@ -29,9 +34,9 @@ CASES: dict[str, tuple[str, dict[str, Any], float | None, float]] = {
     "clean_label_backdoor": ("clean_label_backdoor", DIGITS, 0.0, 0.05),
     "distributed_backdoor": ("distributed_backdoor", DIGITS, 0.3, 0.05),
     "gradient_matching": (
-        "gradient_matching(source=0, target=1, steps=10, restarts=1)",
+        MATCHING.format(0.4),
         CANCER,
-        0.0,
+        1.0,
         0.0,
     ),
     "label_flip": ("label_flip(mode=pair, source=7, target=1)", DIGITS, None, 0.0),
@@ -54,6 +59,13 @@ def test_a_backdoor_is_measured_beside_its_floor(name: str) -> None:
     assert record.attack_success >= least
     assert record.attack_success_floor <= floor
     assert simulate(scenario).model_digest == record.model_digest
+
+
+def test_the_matched_samples_get_a_sample_misread_and_the_boost_alone_does_not() -> None:
+    scenario = Scenario.from_table({**CANCER, "attack": MATCHING.format(1e-6)})
+    record = simulate(scenario)
+    assert record.attack_success == 0.0
+    assert record.final > 0.9
 
 
 @pytest.mark.parametrize("text", ["patch_backdoor", "tail_backdoor"])
