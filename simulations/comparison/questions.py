@@ -145,7 +145,7 @@ def unattacked_by_seed(
 def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) -> float | None:
     """Return the median over runs of what a round costs: the defense's part, or the whole.
 
-    None if it has no run yet.
+    None if it has no run yet, or none whose stages are known.
     """
     records = [
         record
@@ -154,4 +154,5 @@ def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) ->
         for record in cell.by_seed.values()
     ]
     costs = [round_seconds(record) if whole else defense_seconds(record) for record in records]
-    return median(costs) if costs else None
+    known = [cost for cost in costs if cost is not None]
+    return median(known) if known else None

@@ -110,11 +110,14 @@ def round_seconds(record: SimulationRecord) -> float:
     return own / record.scenario.rounds
 
 
-def defense_seconds(record: SimulationRecord) -> float:
+def defense_seconds(record: SimulationRecord) -> float | None:
     """Return the seconds per round of admission, aggregation, scoring and own training.
 
-    The last is the server's, where a defense asks for its own update.
+    The last is the server's, where a defense asks for its own update. None where the stages
+    are not known, as of a run over Flower's messages.
     """
+    if not record.stages_known:
+        return None
     stages = ("admit", "aggregate", "score", "root")
     return sum(record.seconds.get(stage, 0.0) for stage in stages) / record.scenario.rounds
 

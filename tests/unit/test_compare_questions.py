@@ -328,6 +328,13 @@ def test_the_cost_is_the_median_over_runs_of_the_defenses_stages() -> None:
     assert defense_seconds(record(Scenario(rounds=2), 0.9, seconds={"root": 3.0})) == 1.5
 
 
+def test_what_was_not_timed_costs_nobody_knows_what() -> None:
+    grid = {"defense": ["median"], "attack": ["none"], "attackers": [0], "seed": [0]}
+    found = summarize(results(grid, lambda scenario: record(scenario, 0.9), strategy="flower"))
+    assert seconds_per_round(found, "median") is None
+    assert seconds_per_round(found, "median", whole=True) == pytest.approx(1.0)
+
+
 def test_false_alarms_are_honest_clients_under_watch() -> None:
     scenario = Scenario(clients=4, attackers=1, attack="sign_flip")
     watched = trails(scenario, {"client-0": 4.0, "client-3": 9.0})
