@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.server.held import Held
-    from quickthorn.simulations.members import Answer, Model
     from quickthorn.simulations.record import Evaluation
     from quickthorn.simulations.scenario import Scenario
+    from quickthorn.simulations.trainer import Answer, Model
     from quickthorn.strategies.defense import Defense, State
     from quickthorn.strategies.round import RoundOutcome
     from quickthorn.strategies.updates import Array

@@ -14,8 +14,8 @@ from quickthorn.simulations.setting import held_out
 if TYPE_CHECKING:
     import torch
 
-    from quickthorn.simulations.members import Model
     from quickthorn.simulations.scenario import Scenario
+    from quickthorn.simulations.trainer import Model
 
 
 class Examiner:

@@ -30,10 +30,10 @@ from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
 from quickthorn.simulations.backdoor import aimed
-from quickthorn.simulations.members import POISON
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.simulations.setting import held_out, hostile_stand_beside
 from quickthorn.simulations.tether import Tethered
+from quickthorn.simulations.trainer import POISON
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.updates import ModelLayout
 from quickthorn.strategies.wire import ClientSettings

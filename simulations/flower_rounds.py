@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from quickthorn.simulations.attacks.oracle import Oracle
-    from quickthorn.simulations.members import Answer, Members, Model
+    from quickthorn.simulations.members import Members
     from quickthorn.simulations.stopwatch import Stopwatch
+    from quickthorn.simulations.trainer import Answer, Model
 
 _FOREVER = 1e6  # seconds: nobody is late in one process
 

@@ -45,7 +45,7 @@ ALIKE = {
 PLACES = {
     "_play",
     "Members._forge",
-    "Members._poison",
+    "Trainer._poison",
     "Oracle.__call__",
     "draw",
     "draw_root",

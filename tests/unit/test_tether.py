@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from quickthorn.simulations.attacks.oracle import Oracle
-    from quickthorn.simulations.members import Model
+    from quickthorn.simulations.trainer import Model
 
 CANCER = Scenario(dataset="breast_cancer", clients=7, attackers=2, rounds=3, lr=0.3)
 # Members of unequal length, of whom two boost what they learned to five times its length.

@@ -9,7 +9,7 @@ import pytest
 from quickthorn.simulations import Scenario, simulate
 from quickthorn.simulations.attacks.attack import Attack
 from quickthorn.simulations.attacks.registry import UPDATE_ATTACKS, find_attack
-from quickthorn.simulations.members import Members
+from quickthorn.simulations.trainer import Trainer
 
 SMALL = Scenario(dataset="breast_cancer", clients=7, rounds=2, attackers=2, byzantine=2)
 UNTRAINED = [name for name in UPDATE_ATTACKS if not find_attack(name).looks_at_own]
@@ -22,15 +22,15 @@ def model_and_trained(
     scenario = SMALL.with_settings(settings)
     first = scenario.clients - scenario.attackers
     trained = 0
-    train_all = Members._train_all
+    train = Trainer.train
 
-    def counted(members: Members, clients: Any, *rest: Any) -> Any:  # noqa: ANN401 - handed on
+    def counted(trainer: Trainer, clients: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
         nonlocal trained
         trained += sum(client >= first for client in clients)
-        yield from train_all(members, clients, *rest)
+        yield from train(trainer, clients, *rest, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Members, "_train_all", counted)
+        patch.setattr(Trainer, "train", counted)
         if looks is not None:
             patch.setattr(Attack, "looks_at_own", looks)
         return simulate(scenario).model_digest, trained
