@@ -264,15 +264,15 @@ def _find(
     steady = {s: _lasting(s, apart[s][client], len(apart[s])) for s in sorted(own.traces)}
     fewest = least(max((len(apart[s]) for s in steady), default=1))
     refused = _REFUSED**own.refusals
-    total = fused(list(steady.values())) * refused
+    lasting = fused(list(steady.values()))
     rarest = {s: min(now.get(s, 1.0), steady[s]) for s in steady}
     named = sorted((s for s in rarest if rarest[s] < _MENTION), key=lambda s: (rarest[s], s))
     words = [_sentence(s, client, evidence, apart[s]) for s in named[:_MENTIONED]]
     said = SUBJECT + "; ".join(words) if words else ""
     return Finding(
         1.0 - (_REFUSED if fault else max(fused([now[s] for s in sorted(now)]), fewest)),
-        1.0 - max(fused(list(steady.values())), fewest ** _witnesses(own)) * refused,
-        -log10(max(total, 1e-300)),
+        1.0 - max(lasting, fewest ** _witnesses(own)) * refused,
+        -log10(max(lasting * refused, 1e-300)),
         "; ".join(part for part in (fault, said) if part),
         techniques_of([REFUSAL] * bool(fault) + named[:_MENTIONED]),
     )

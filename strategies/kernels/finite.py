@@ -13,8 +13,8 @@ from quickthorn.strategies.kernels.threads import each
 if TYPE_CHECKING:
     from quickthorn.strategies.updates import Array
 
-# Elements of short rows that are checked in one call.
-_CHECKED_TOGETHER = 1 << 16
+# Elements of short rows that are checked in one call, which is done before a thread has started.
+_CHECKED_TOGETHER = 1 << 18
 
 
 @with_tensor_form
