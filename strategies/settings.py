@@ -80,7 +80,7 @@ def check_value(value: object, hint: Any, *, where: str) -> object:  # noqa: ANN
         choices = typing.get_args(hint)
         if value not in choices or isinstance(value, bool):
             raise _wrong(value, " or ".join(map(repr, choices)), where)
-        return value
+        return choices[choices.index(value)]  # 4 where 4.0 was written
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(value, "a table", where)

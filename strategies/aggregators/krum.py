@@ -104,9 +104,8 @@ def krum(
     """
     distances = _squared_distances(values, known)
     if power == 4:  # noqa: PLR2004 - the power itself
-        with np.errstate(over="ignore"):
-            distances = np.square(distances)
-    return _average_of_best(values, krum_scores(distances, byzantine, neighbors), 1)
+        distances = _squares(distances, krum_scores(distances, byzantine, neighbors).min())
+    return _average_of_best(values, distances, byzantine, 1, neighbors)
 
 
 def multi_krum(
@@ -154,23 +153,36 @@ def multi_krum(
     Blanchard et al., NeurIPS 2017, section 4 (Multi-Krum); Allouah et al., AISTATS 2023.
 
     """
-    n = len(values)
-    usual = n - byzantine if neighbors == "n-f-1" else n - byzantine - 2
+    usual = len(values) - byzantine - (0 if neighbors == "n-f-1" else 2)
     m = usual if select is None else select
-    if not 1 <= m <= n - byzantine:
-        msg = f"multi_krum needs select from 1 to n - f = {n - byzantine}; got {m}."
-        raise ConfigurationError(msg)
-    scores = krum_scores(_squared_distances(values, known), byzantine, neighbors)
-    return _average_of_best(values, scores, m)
+    return _average_of_best(values, _squared_distances(values, known), byzantine, m, neighbors)
 
 
 def _squared_distances(values: Rows, known: Facts | None) -> NDArray[np.float64]:
     return squared_distances(values) if known is None else known.distances
 
 
-def _average_of_best(values: Rows, scores: NDArray[np.float64], count: int) -> Aggregate:
+def _squares(distances: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Return squares in a unit near that of ``unit``, so that those of its size are in range."""
+    with np.errstate(over="ignore"):
+        squares: NDArray[np.float64] = np.square(np.ldexp(distances, -np.frexp(unit)[1]))
+    return squares
+
+
+def _average_of_best(
+    values: Rows,
+    distances: NDArray[np.float64],
+    byzantine: int,
+    count: int,
+    neighbors: Neighbors,
+) -> Aggregate:
     """Return the mean of the ``count`` rows with the smallest scores."""
-    influence = np.zeros(len(scores))
+    n = len(values)
+    if not 1 <= count <= n - byzantine:
+        msg = f"multi_krum needs select from 1 to n - f = {n - byzantine}; got {count}."
+        raise ConfigurationError(msg)
+    scores = krum_scores(distances, byzantine, neighbors)
+    influence = np.zeros(n)
     influence[np.argsort(scores, kind="stable")[:count]] = 1.0 / count
     return Aggregate(combine(influence[None, :], values)[0], influence)
 

@@ -44,18 +44,20 @@ def trimmed_mean(rows: Rows, *, byzantine: int) -> list[float]:
     return result
 
 
-def krum_scores(rows: Rows, *, byzantine: int) -> list[int]:
-    """Sum for each row the squared distances to its n − f − 2 nearest others."""
+def krum_scores(rows: Rows, *, byzantine: int, power: int = 2) -> list[int]:
+    """Sum for each row the distances to this power to its n − f − 2 nearest others."""
     scores = []
     for i, row in enumerate(rows):
-        others = [squared_distance(row, other) for j, other in enumerate(rows) if j != i]
+        others = [
+            squared_distance(row, other) ** (power // 2) for j, other in enumerate(rows) if j != i
+        ]
         scores.append(sum(sorted(others)[: len(rows) - byzantine - 2]))
     return scores
 
 
-def krum(rows: Rows, *, byzantine: int) -> list[float]:
+def krum(rows: Rows, *, byzantine: int, power: int = 2) -> list[float]:
     """Return the row of the smallest score, the first one among equals."""
-    scores = krum_scores(rows, byzantine=byzantine)
+    scores = krum_scores(rows, byzantine=byzantine, power=power)
     return rows[scores.index(min(scores))]
 
 
