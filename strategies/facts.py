@@ -75,9 +75,7 @@ class Facts:
         """Return (n,) powers of two in whose units no square overflows; 0 for float32."""
         if self.values.dtype.itemsize == np.float32().itemsize:
             return np.zeros(len(self.values), np.int64)
-        larger = np.maximum(self.lengths, self.center_length)
-        exponents: NDArray[np.int64] = np.frexp(larger)[1].astype(np.int64)
-        return np.clip(exponents, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+        return _exponents(np.maximum(self.lengths, self.center_length))
 
     @cached_property
     def survey(self) -> Survey:
@@ -99,8 +97,14 @@ class Facts:
         """Return the (256,) sketch of the model that was sent; zeros where none was told."""
         if self.model is None:
             return np.zeros(WIDTH)
-        lengths, directions = _polar(sketch(self.model)[None, :])
-        return np.asarray(lengths[0] * directions[0])
+        model, exponent = self.model, 0
+        if model.dtype.itemsize > np.float32().itemsize:  # else no square of it overflows
+            exponent = int(_exponents(row_norms(model[None, :]))[0])
+            model = np.ldexp(model, -exponent)
+        lengths, directions = _polar(sketch(model)[None, :])
+        with np.errstate(over="ignore"):
+            length = np.minimum(np.ldexp(lengths[0], exponent), LARGEST)
+        return np.asarray(length * directions[0])
 
     @cached_property
     def exponent(self) -> int:
@@ -134,6 +138,11 @@ class Facts:
         if not (usual | (self.lengths == 0.0)).all():
             return cosine_matrix(self.values)
         return cosines_of(self.products)
+
+
+def _exponents(lengths: NDArray[np.float64]) -> NDArray[np.int64]:
+    exponents: NDArray[np.int64] = np.frexp(lengths)[1].astype(np.int64)
+    return np.clip(exponents, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
 
 
 def _polar(

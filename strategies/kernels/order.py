@@ -65,9 +65,10 @@ def sorted_mean(values: Rows, trim: int) -> Array:
 
 
 def median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median along the first axis, NaN where one is: ``np.median``, its bits too.
+    """Return the median along the first axis, NaN where one is, of one number or more.
 
-    That takes five times as long for the few dozen numbers that a signal has.
+    It has the bits of ``np.median``, but for the sign of a zero; numpy's takes five times as
+    long for the few dozen numbers that a signal has.
 
     >>> median(np.array([[3.0, 1.0], [2.0, np.nan], [8.0, 2.0], [9.0, 3.0]]))
     array([5.5, nan])

@@ -31,6 +31,8 @@ _COLUMNS = 1 << 14
 _ELEMENTS = 1 << 16
 # Compiled kernels sum so many columns at a time, or a divisor of them: a cut there changes no bit.
 _STEP = 512
+# Blocks of more rows than these, and of fewer columns, are mixed by another loop: same bits.
+_FEW, _WIDE = 32, 256
 
 
 class Rows(Protocol):
@@ -188,8 +190,18 @@ def combine(weights: NDArray[np.float64], values: Rows, dtype: Any = None) -> Ar
 
 @with_tensor_form
 def mixed_block(weights: NDArray[np.float64], block: Array, dtype: np.dtype[Any]) -> Array:
-    """Return ``weights @ block`` in ``dtype``, for (n, b) values that fit the cache."""
+    """Return ``weights @ block`` in ``dtype``, for (n, b) values that fit the cache.
+
+    Each sum is in the order of the rows. Of a wide block, or of a few rows, a product is made
+    once for all mixtures that take a row by the same share; of a narrow one a step would cost
+    more than the product that it spares.
+    """
     sums = np.zeros((len(weights), block.shape[1]))
+    if len(block) > _FEW and block.shape[1] < _WIDE:
+        for taken, row in zip(weights.T, block, strict=True):
+            takers = np.flatnonzero(taken)
+            sums[takers] += taken[takers, None] * row
+        return sums.astype(dtype)
     totals = list(sums)
     for shares, row in zip(weights.T.tolist(), block, strict=True):
         share, product = 0.0, row

@@ -68,10 +68,11 @@ def test_a_row_of_weight_zero_is_not_touched() -> None:
     assert combine(np.array([[0.5, 0.0, 0.5]]), values).tolist() == [[2.0, 3.0]]
 
 
+@pytest.mark.parametrize("n", [11, 33])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_mixture_is_summed_row_by_row_in_float64(dtype: type) -> None:
-    values = normal(11, 40, dtype)
-    for weights in (sparse(7, 11), alike(11, 3), np.full((1, 11), 1 / 11), np.zeros((2, 11))):
+def test_a_mixture_is_summed_row_by_row_in_float64(dtype: type, n: int) -> None:
+    values = normal(n, 40, dtype)
+    for weights in (sparse(7, n), alike(n, 3), np.full((1, n), 1 / n), np.zeros((2, n))):
         slow = np.zeros((len(weights), 40))
         for i, j in np.ndindex(*weights.shape):
             slow[i] += weights[i, j] * values[j].astype(np.float64)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from quickthorn.strategies.facts import Facts
 from quickthorn.strategies.kernels import blocks, surveys
 from quickthorn.strategies.kernels.blocks import SMALL
 from quickthorn.strategies.kernels.mapped import MappedRows
@@ -69,6 +70,14 @@ def test_the_sketch_of_a_vector_has_the_bits_of_its_rows(dtype: type) -> None:
     rows, center = draw(dtype=dtype)
     sketches = np.array([sketch(row) for row in rows])
     assert sketches.tobytes() == look(rows, center).sketches.tobytes()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e160, 1e300])
+def test_a_model_of_any_size_has_a_place(size: float) -> None:
+    model = draw(dtype=np.float64)[0][0]
+    place = Facts(model[None, :] * 0.0, model=model * size).place
+    assert np.isfinite(place).all()
+    np.testing.assert_allclose(place / size, sketch(model), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [3, SMALL // D + 1])
