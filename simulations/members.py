@@ -93,8 +93,9 @@ class Members:
                 np.subtract(self.layout.flatten(answer.arrays)[0], weights, out=honest[len(seen)])
                 seen.append(Answer(answer.client, None, answer.samples))
             yield answer
-        # A momentum is of every training, whether its result matters or not.
-        train = self._attack.looks_at_own or self.scenario.client_momentum > 0
+        # A momentum and the counters of a model are of every training.
+        kept_over = self.scenario.client_momentum > 0 or self.layout.counter_size > 0
+        train = self._attack.looks_at_own or kept_over
         own, kept = self._own(forgers, number, sent, train=train)
         samples = [self._trainer.samples(client, number) for client in forgers]
         ids = tuple(self.scenario.client_ids[c] for c in [*(a.client for a in seen), *forgers])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import nn
 
 from quickthorn.simulations import Scenario, simulate
 from quickthorn.simulations.attacks.attack import Attack
@@ -69,3 +70,13 @@ def test_where_nothing_can_be_forged_they_train_after_all(monkeypatch: pytest.Mo
     model, always = model_and_trained(monkeypatch, settings, looks=True)
     assert spared == model
     assert 0 < trained < always
+
+
+def test_the_counters_of_a_model_count_every_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = f"{__name__}:with_counters"
+    settings: dict[str, object] = {"attack": "ipm", "model": model, "local_steps": 1}
+    assert model_and_trained(monkeypatch, settings)[1] == 4
+
+
+def with_counters(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(shape[0], 8), nn.BatchNorm1d(8), nn.Linear(8, classes))
