@@ -35,8 +35,8 @@ READY, DONE, ELSEWHERE = b"ready\n", b"done\n", b"elsewhere\n"  # what a worker 
 _WORKER = "quickthorn.simulations.comparison.worker"
 _POLL_SECONDS = 0.3
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-# glibc keeps what a step has freed for the next one, up to 1 GiB: with a convolutional model a
-# judgement of the test set takes half the time if its pages need not be mapped anew.
+# glibc (2.36, say) keeps what a step has freed for the next one, up to 1 GiB: with a convolutional
+# model a judgement of the test set takes half the time if its pages need not be mapped anew.
 _KEEP_MEMORY = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 _KEPT_BYTES = str(1 << 30)
 
@@ -159,9 +159,9 @@ class _Worker:
     def __init__(self, folder: Path) -> None:
         # It finds the same modules, and the threads of one run do not take the cores of another.
         environment = {
+            **dict.fromkeys(_KEEP_MEMORY, _KEPT_BYTES),
             **os.environ,
             **dict.fromkeys(_ONE_THREAD, "1"),
-            **dict.fromkeys(_KEEP_MEMORY, _KEPT_BYTES),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         with (folder / LOG).open("ab") as log:
