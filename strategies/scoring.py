@@ -225,7 +225,7 @@ def spread(away: NDArray[np.float64]) -> float:
 
 
 def _finite(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return zero for NaN and the largest float64 for infinity, by a form of numpy that is slow where nothing is to be mended."""
+    """Return ``np.nan_to_num``, which is slow even where nothing is to be mended."""
     return numbers if np.isfinite(numbers).all() else np.asarray(np.nan_to_num(numbers))
 
 
