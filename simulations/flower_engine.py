@@ -2,7 +2,7 @@
 
 The members are the deployment's ``ClientApp``, in Ray's processes, the hostile ones with the
 scenario's attack in its hooks; the server is ``RobustStrategy``. A member knows its own data
-and nothing else, so that attacks which look at others, or draw, cannot be run so.
+and nothing else, so that attacks on updates which look at others, or draw, cannot be run so.
 
 ``python -m quickthorn.simulations.flower_engine SCENARIO.toml OUT.json`` writes the digest of
 the final model and the seconds of each round. Flower's engine takes the whole process.
@@ -28,7 +28,7 @@ from quickthorn.server.model import to_record
 from quickthorn.server.store import RunStore
 from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.attacks.attack import build_attack
-from quickthorn.simulations.attacks.spec import KNOWLEDGE, UpdateView
+from quickthorn.simulations.attacks.spec import UpdateView
 from quickthorn.simulations.backdoor import aimed
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.simulations.setting import held_out, hostile_stand_beside
@@ -77,10 +77,16 @@ def client_settings(scenario: Scenario) -> ClientSettings:
     odd = {key for key, plain in _OURS_ALONE.items() if getattr(scenario, key) != plain}
     if hostile_stand_beside(scenario) and scenario.attackers:
         odd.add("partition")
-    if build_attack(scenario.attack).knows != KNOWLEDGE[0]:
+    if not build_attack(scenario.attack).forged_apart(scenario.attackers):
         odd.add("attack")
     if odd:
         msg = f"Flower's engine cannot run this scenario's {', '.join(sorted(odd))}; use ours."
+        if "attack" in odd:
+            msg += (
+                " There each hostile member must forge from its own update alone, without a draw; "
+                f"{scenario.attack!r} of attackers={scenario.attackers} needs more. An attack "
+                "that only counts or measures the hostile can be run with attackers=1."
+            )
         raise ConfigurationError(msg)
     return ClientSettings(
         dataset=scenario.dataset,

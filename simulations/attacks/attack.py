@@ -131,6 +131,21 @@ class Attack:
         """Return whether it matters to ``forge`` what the hostile would have sent."""
         return all(step.spec.looks_at_own for step in self.steps if step.spec.kind == "update")
 
+    def forged_apart(self, members: int) -> bool:
+        """Return whether ``members`` hostile ones, each by itself, forge the same as together.
+
+        Each has its own update and n, and nothing to draw from. One member needs no other;
+        several differ unless the attack goes row by row.
+
+        >>> [build_attack("model_replacement").forged_apart(members) for members in (1, 2)]
+        [True, False]
+        """
+        return self.knows == KNOWLEDGE[0] and all(
+            not step.spec.supplied and (members == 1 or step.spec.by_row)
+            for step in self.steps
+            if step.spec.kind == "update"
+        )
+
     def forge(self, view: UpdateView, *, rng: np.random.Generator) -> Forged:
         """Return what the hostile members send; a pure function of its arguments.
 

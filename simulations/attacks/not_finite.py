@@ -50,4 +50,5 @@ SPEC = AttackSpec(
     knows="own data",
     reference="no paper: a crash, or a client that tries",
     looks_at_own=False,
+    by_row=True,
 )

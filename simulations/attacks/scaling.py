@@ -114,4 +114,5 @@ SPEC = AttackSpec(
     apply=scaling,
     knows="own data",
     reference="Bagdasaryan et al., AISTATS 2020",
+    by_row=True,
 )

@@ -45,4 +45,5 @@ SPEC = AttackSpec(
     apply=sign_flip,
     knows="own data",
     reference="Li et al., AAAI 2019",
+    by_row=True,
 )

@@ -195,8 +195,11 @@ class AttackSpec:
     looks_at_own
         On updates: whether it looks at what the hostile would send, and not at its shape only.
         Where it does not, they need not train.
+    by_row
+        On updates: whether each row depends on the same row of ``own`` and on nothing else, so
+        that members who know nothing of each other forge the same. Not, unless told.
     alone
-        From the parameters that are given: whether it does with its own data, whatever else it
+        From the parameters that are given: whether its own data suffice, whatever else it
         ``knows`` with others. Never, unless told.
 
     """
@@ -208,6 +211,7 @@ class AttackSpec:
     reference: str
     slow: bool = False
     looks_at_own: bool = True
+    by_row: bool = False
     alone: Callable[[Mapping[str, object]], bool] = _never
 
     @property

@@ -43,4 +43,5 @@ SPEC = AttackSpec(
     knows="own data",
     reference="no paper: the weakest thing to send",
     looks_at_own=False,
+    by_row=True,
 )

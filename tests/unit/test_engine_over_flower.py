@@ -7,12 +7,17 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from quickthorn.simulations import Scenario, simulate
-from quickthorn.simulations.flower_engine import client_settings
+from quickthorn.simulations.attacks.attack import build_attack
+from quickthorn.simulations.attacks.registry import UPDATE_ATTACKS
+from quickthorn.simulations.attacks.spec import UpdateView
+from quickthorn.simulations.flower_engine import client_settings, make_member_app
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.reputation import Policy
 from tests.simulated import SMALL, run
@@ -129,3 +134,32 @@ def test_flowers_own_engine_makes_the_same_model(tmp_path: Path) -> None:
 def test_what_flowers_engine_cannot_do_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=f"cannot run this scenario's {words}"):
         client_settings(dataclasses.replace(SMALL, **changes))
+
+
+BY_ROW = {"not_finite", "scaling", "sign_flip", "zero"}
+ATTACKS = [*UPDATE_ATTACKS, "constrain_and_scale(bound=9)", "constrain_and_scale(bound=own)"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attackers", [1, 2])
+def test_a_member_by_itself_forges_what_all_forge_together_or_is_refused(
+    monkeypatch: pytest.MonkeyPatch, attack: str, attackers: int
+) -> None:
+    monkeypatch.setattr("quickthorn.simulations.flower_engine.make_app", dict)
+    scenario = dataclasses.replace(SMALL, attack=attack, attackers=attackers)
+    alone = {*ATTACKS[-2:], "model_replacement"} if attackers == 1 else set()
+    if attack not in BY_ROW | alone:
+        with pytest.raises(ConfigurationError, match=f"attackers={attackers} needs more"):
+            client_settings(scenario)
+        return
+    client_settings(scenario)
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(SMALL.clients, 4)).astype(np.float32)
+    own, honest = rows[:attackers], rows[attackers:]
+    view = UpdateView(own=own, honest=honest, previous=rows[-1], model=rows[-2], round=3)
+    hooks: Any = make_member_app(scenario)
+    sent = {"weight": np.zeros(4, np.float32)}
+    for member, row in enumerate(build_attack(attack).forge(view, rng=rng).rows):
+        context = SimpleNamespace(node_config={"partition-id": SMALL.clients - attackers + member})
+        forged = hooks["poison_update"](sent, {"weight": own[member]}, context)
+        np.testing.assert_array_equal(forged["weight"], row)
