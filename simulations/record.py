@@ -94,7 +94,8 @@ class SimulationRecord:
         Every change of a client's state, in the order of the rounds.
     unforged_rounds
         Round to the reason for which the hostile could not forge their updates, and sent what
-        they had: what they learned, honestly or by their attack on data.
+        they had: what they learned, honestly, by their attack on data or under their attack's
+        loss.
     seconds
         Stage to seconds, summed over the rounds. With ``strategy = "flower"``, ``strategy`` is
         all of its rounds, the members' training included; of the server's stages nothing is

@@ -11,11 +11,11 @@ import numpy as np
 from quickthorn.simulations.attacks.registry import find_attack
 from quickthorn.simulations.attacks.spec import (
     KNOWLEDGE,
-    LOSS_WEIGHT,
     Forged,
     UnforgeableError,
     UpdateView,
 )
+from quickthorn.simulations.poisoning import check_share
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.parameters import as_call, check_parameters
 from quickthorn.strategies.steps import parse_call
@@ -88,7 +88,7 @@ class Attack:
             )
             raise ConfigurationError(msg)
         # Each attack checks its parameters: now, and not in its first round.
-        _ = self.data
+        _ = self.data, self.alpha
         rows = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
         trial = UpdateView(own=rows[:1], honest=rows, defense=lambda values: values.mean(axis=0))
         self.forge(trial, rng=np.random.default_rng(0))
@@ -115,9 +115,11 @@ class Attack:
     def alpha(self) -> float:
         """Return α of the loss by which the hostile train, see ``Tethered``; 1 is the usual."""
         for step in self.steps:
-            if step.spec.kind == "update" and LOSS_WEIGHT in step.spec.parameters:
-                usual = step.spec.parameters[LOSS_WEIGHT].default
-                weight: Any = step.parameters.get(LOSS_WEIGHT, usual)
+            name = step.spec.loss_weight
+            if name is not None:
+                usual = step.spec.parameters[name].default
+                weight: Any = step.parameters.get(name, usual)
+                check_share(step.spec.name, weight, name=name)
                 return float(weight)
         return 1.0
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from quickthorn.simulations.attacks.model_replacement import boost
 from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
-from quickthorn.simulations.poisoning import check_share
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.kernels.rows import row_norms
 
@@ -18,7 +17,7 @@ def constrain_and_scale(
     *,
     bound: float | Literal["honest", "own"] = "honest",
     rate: float = 1.0,
-    alpha: float = 1.0,
+    alpha: float = 1.0,  # noqa: ARG001 - its members' training uses it
 ) -> Forged:
     """Train close to the model that was sent, then boost to a norm that does not stand out.
 
@@ -40,11 +39,12 @@ def constrain_and_scale(
         ``own`` (k, d), usually after an attack on data; ``honest`` (h, d).
     bound
         S > 0 in the unit of the updates, or the largest norm among the ``honest`` updates or
-        among the members' ``own``. Only for ``honest`` it has to know these.
+        among the members' ``own``. Only with ``honest`` does it
+        need to know these.
     rate
         η > 0, the server's learning rate.
     alpha
-        α, above 0 and at most 1.
+        α, above 0 and at most 1; for the training alone.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def constrain_and_scale(
     Raises
     ------
     ConfigurationError
-        If ``bound`` or ``rate`` is not positive, or ``alpha`` out of its range.
+        If ``bound`` or ``rate`` is not positive.
 
     Example
     -------
@@ -74,7 +74,6 @@ def constrain_and_scale(
         if not isinstance(value, str) and value <= 0:
             msg = f"{name} of constrain_and_scale must be above 0; got {value}."
             raise ConfigurationError(msg)
-    check_share("constrain_and_scale", alpha, name="alpha")  # its members' training uses it
     norms = row_norms(view.own)
     if isinstance(bound, str):
         bound = float((norms if bound == "own" else row_norms(view.honest)).max())
@@ -88,6 +87,7 @@ SPEC = AttackSpec(
     kind="update",
     apply=constrain_and_scale,
     knows="all honest updates",
+    loss_weight="alpha",
     reference="Bagdasaryan et al., AISTATS 2020",
     alone=lambda given: given.get("bound", "honest") != "honest",
 )

@@ -33,9 +33,6 @@ KNOWLEDGE: tuple[Knowledge, ...] = ("own data", "all honest updates", "the defen
 # Keywords that whoever runs the attack supplies; every other is the user's parameter.
 SUPPLIED = frozenset({"rng"})
 
-# The parameter of an attack on updates that counts while its members train, too.
-LOSS_WEIGHT = "alpha"
-
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -61,8 +58,8 @@ class UpdateView:
     Attributes
     ----------
     own
-        (k, d) float32 deltas that the k hostile members would send honestly, or after their
-        attack on data.
+        (k, d) float32 deltas that the k hostile members would send honestly, after their
+        attack on data, or trained by their attack's loss.
     honest
         (h, d) float32 deltas of the honest members of this round; (0, d) where an attack
         knows only its own.
@@ -183,9 +180,7 @@ class AttackSpec:
     apply
         On updates: the pure function of an ``UpdateView`` that returns ``Forged``. On data:
         what makes the ``DataAttack``. Keyword-only arguments other than ``rng`` are
-        parameters with their annotations and defaults. A parameter ``alpha`` of an attack on
-        updates weighs the loss, beside the distance from the model that was sent, when its
-        members train: see ``quickthorn.simulations.tether``.
+        parameters with their annotations and defaults.
     knows
         The most that it needs to know; it is shown no more.
     reference
@@ -195,6 +190,10 @@ class AttackSpec:
     looks_at_own
         On updates: whether it looks at what the hostile would send, and not at its shape only.
         Where it does not, they need not train.
+    loss_weight
+        On updates: the parameter, above 0 and at most 1, that weighs the loss beside the distance
+        from the model that was sent when its members train, see
+        ``quickthorn.simulations.tether``. None, unless told.
     by_row
         On updates: whether each row depends on the same row of ``own`` and on nothing else, so
         that members who know nothing of each other forge the same. Not, unless told.
@@ -211,6 +210,7 @@ class AttackSpec:
     reference: str
     slow: bool = False
     looks_at_own: bool = True
+    loss_weight: str | None = None
     by_row: bool = False
     alone: Callable[[Mapping[str, object]], bool] = _never
 

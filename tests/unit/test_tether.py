@@ -22,6 +22,7 @@ from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tether import Tethered
+from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,15 +114,22 @@ def test_any_attack_may_train_so_while_it_attacks_and_the_honest_never_do(
 ) -> None:
     views: list[UpdateView] = []
 
-    def look(view: UpdateView, *, alpha: float = 1.0) -> Forged:
-        assert alpha > 0
+    def look(view: UpdateView, *, pull: float = 1.0) -> Forged:
+        assert pull > 0
         views.append(view)
         return Forged(view.own.copy())
 
-    spec = AttackSpec(name="own", kind="update", apply=look, knows=KNOWLEDGE[1], reference="")
+    spec = AttackSpec(
+        name="own",
+        kind="update",
+        apply=look,
+        knows=KNOWLEDGE[1],
+        reference="",
+        loss_weight="pull",
+    )
     models: list[Model] = []
     for alpha in (1.0, 0.1):
-        attack = Attack((AttackStep(spec, {"alpha": alpha}),))
+        attack = Attack((AttackStep(spec, {"pull": alpha}),))
         known = {CANCER.attack: attack}
         monkeypatch.setattr("quickthorn.simulations.members.build_attack", known.get)
         scenario = dataclasses.replace(CANCER, rounds=2, attack_start=2)
@@ -132,6 +140,19 @@ def test_any_attack_may_train_so_while_it_attacks_and_the_honest_never_do(
     np.testing.assert_array_equal(free.honest, tied.honest)
     lengths = [np.linalg.norm(view.own, axis=1) for view in (free, tied)]
     assert (lengths[1] < 0.5 * lengths[0]).all()
+
+
+def test_only_a_parameter_that_says_so_weighs_the_loss_and_it_is_checked() -> None:
+    def same(view: UpdateView, *, alpha: float = 1.0) -> Forged:
+        return Forged(view.own * np.float32(alpha))
+
+    usual = AttackSpec(name="own", kind="update", apply=same, knows=KNOWLEDGE[0], reference="")
+    assert Attack((AttackStep(usual, {"alpha": 7.0}),)).alpha == 1
+    weighs = dataclasses.replace(usual, loss_weight="alpha")
+    assert Attack((AttackStep(weighs, {"alpha": 0.5}),)).alpha == 0.5
+    for wrong in (0.0, -3.0, 7.0):
+        with pytest.raises(ConfigurationError, match=f"alpha of own .* at most 1; got {wrong}"):
+            Attack((AttackStep(weighs, {"alpha": wrong}),))
 
 
 def measured(attack: str) -> tuple[NDArray[np.float64], float, float]:
