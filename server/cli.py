@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 from importlib.metadata import entry_points, version
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 from typer.core import TyperArgument, TyperCommand
@@ -19,8 +19,6 @@ from quickthorn.strategies.errors import QuickthornError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import click
 
 GROUP = "quickthorn.commands"
 REFUSED, MISUSED = 1, 2
@@ -34,7 +32,7 @@ class _Command(TyperCommand):
     click 8.5 forgets the help that typer 0.20 gives to an argument.
     """
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's, not ours
         """Print the help, with that of the arguments taken from where they are declared."""
         declared = get_type_hints(self.callback, include_extras=True)
         for param in self.params:

@@ -15,7 +15,7 @@ from quickthorn.client.models import build_model
 from quickthorn.client.optimizers import Sgd
 from quickthorn.client.partition import partition
 from quickthorn.client.training import derive_seed, fit
-from quickthorn.simulations import Scenario, members, simulate
+from quickthorn.simulations import Scenario, simulate, trainer
 from quickthorn.simulations.together import fit_together, is_stackable, stack
 
 CLIENTS = 9
@@ -116,9 +116,9 @@ def test_a_simulation_does_not_depend_on_it(
 ) -> None:
     scenario = Scenario(dataset="breast_cancer", clients=7, rounds=3, lr=0.3)
     scenario = dataclasses.replace(scenario, **changes)
-    monkeypatch.setattr(members, "_STACKED", 3 * 1058)  # chunks of three members
+    monkeypatch.setattr(trainer, "_STACKED", 3 * 1058)  # chunks of three members
     together = simulate(scenario)
-    monkeypatch.setattr(members, "is_stackable", lambda model: False)
+    monkeypatch.setattr(trainer, "is_stackable", lambda model: False)
     assert dataclasses.replace(simulate(scenario), seconds={}) == dataclasses.replace(
         together, seconds={}
     )
