@@ -129,13 +129,15 @@ work = {rule: build(rule, byzantine=2).aggregate for rule in rules} | {"scores":
 for run in work.values():
     run(np.array(file[:, :50_000]))  # compiles, and loads what is loaded on use
 
+def once(run):
+    mapped.release(file)
+    return growth(lambda: run(file))
+
+# The smaller of two: how large the pages are that a fault brings depends on what else the
+# system does; what a rule holds does not.
 def measure(resident):
     mapped.RESIDENT_BYTES = resident
-    found = {}
-    for name, run in work.items():
-        mapped.release(file)
-        found[name] = growth(lambda: run(file))
-    return found
+    return {name: min(once(run), once(run)) for name, run in work.items()}
 
 print(json.dumps([growth(fill), measure(resident), measure(1 << 40), file.nbytes]))
 """
