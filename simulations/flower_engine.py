@@ -30,9 +30,9 @@ from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.spec import UpdateView
 from quickthorn.simulations.backdoor import aimed
+from quickthorn.simulations.proximal import Proximal
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.simulations.setting import held_out, hostile_stand_beside
-from quickthorn.simulations.tether import Tethered
 from quickthorn.simulations.trainer import POISON
 from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.updates import ModelLayout
@@ -126,7 +126,7 @@ def make_member_app(scenario: Scenario) -> ClientApp:
         if int(context.node_config["partition-id"]) < first or attack.alpha == 1:
             return optimizer
         start = [parameter.detach().clone() for parameter in parameters]
-        return Tethered(optimizer, parameters, start, attack.alpha)
+        return Proximal(optimizer, parameters, start, attack.alpha)
 
     def poison_update(sent: State, trained: State, context: Context) -> State:
         if int(context.node_config["partition-id"]) < first or not attack.on_update:

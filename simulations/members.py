@@ -57,7 +57,8 @@ class Members:
         self.layout = ModelLayout.of(self.initial)
         self.unforged: dict[int, str] = {}
         self._attack_state: Mapping[str, object] | None = None
-        self._before: Array | None = None
+        self._before: Array | None = None  # the model that was sent last
+        self._step: Array = np.zeros(0, np.float32)  # from the one before to it
         self._trusted: tuple[int, tuple[Array | None, str]] | None = None
 
     def answers(
@@ -83,6 +84,9 @@ class Members:
 
         """
         weights, _ = self.layout.flatten(sent)
+        if self._before is not None:
+            self._step = weights - self._before
+        self._before = weights
         forgers = self._forgers(number, chosen)
         others = chosen[: len(chosen) - len(forgers)]
         keep = bool(forgers) and self._attack.knows != KNOWLEDGE[0]
@@ -93,6 +97,21 @@ class Members:
                 np.subtract(self.layout.flatten(answer.arrays)[0], weights, out=honest[len(seen)])
                 seen.append(Answer(answer.client, None, answer.samples))
             yield answer
+        if forgers:
+            yield from self._forged(number, chosen, sent, seen, honest[: len(seen)], oracle)
+
+    def _forged(  # noqa: PLR0913, PLR0917 - what the hostile know
+        self,
+        number: int,
+        chosen: Sequence[int],
+        sent: Model,
+        seen: list[Answer],
+        honest: Array,
+        oracle: Callable[[tuple[str, ...]], Oracle],
+    ) -> Iterator[Answer]:
+        """Yield what the hostile send, after ``honest``, the updates of those in ``seen``."""
+        forgers = self._forgers(number, chosen)
+        weights, _ = self.layout.flatten(sent)
         # A momentum and the counters of a model are of every training.
         kept_over = self.scenario.client_momentum > 0 or self.layout.counter_size > 0
         train = self._attack.looks_at_own or kept_over
@@ -100,22 +119,21 @@ class Members:
         samples = [self._trainer.samples(client, number) for client in forgers]
         ids = tuple(self.scenario.client_ids[c] for c in [*(a.client for a in seen), *forgers])
         claims = np.array([*(answer.samples for answer in seen), *samples], float)
-        asks = bool(forgers) and self._attack.knows == KNOWLEDGE[-1]
+        asks = self._attack.knows == KNOWLEDGE[-1]
         view = UpdateView(
             own=own,
-            honest=honest[: len(seen)],
+            honest=honest,
             byzantine=self.scenario.byzantine,
             defense=oracle(ids).told(weights=claims) if asks else None,
             model=weights,
-            previous=np.zeros_like(weights) if self._before is None else weights - self._before,
+            previous=self._step,
             round=number,
             longest=Expectation.of(self.layout, weights).max_update_norm,
             state=self._attack_state,
             cohort=len(chosen),
             clients=ids[: len(seen)],
         )
-        self._before = weights
-        rows = self._forge(view) if forgers else own
+        rows = self._forge(view)
         if rows is None:
             rows, kept = (own, kept) if train else self._own(forgers, number, sent)
         for client, row, counts, claim in zip(forgers, rows, kept, samples, strict=True):

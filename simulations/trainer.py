@@ -16,16 +16,14 @@ from quickthorn.client.optimizers import Sgd
 from quickthorn.client.root import ROOT_SAMPLES, draw_root
 from quickthorn.client.training import derive_seed, fit
 from quickthorn.simulations.backdoor import aimed
+from quickthorn.simulations.proximal import Proximal
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.simulations.setting import deal, held_out, make_model
-from quickthorn.simulations.tether import Tethered
 from quickthorn.simulations.together import fit_together, is_stackable, stack
 from quickthorn.strategies.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from quickthorn.client.datasets import Dataset
     from quickthorn.client.optimizers import Optimizer
@@ -122,8 +120,7 @@ class Trainer:
         start = self._start(sent) if forging else ()
         together = 0
         if self._stackable:
-            attacking = self._scenario.attacks_in(number)
-            together = sum(not (attacking and c in self._poisoned) for c in clients)
+            together = sum(self._poison_of(client, number) is None for client in clients)
         size = max(1, _STACKED // self._size)
         for first in range(0, together, size):
             yield from self._train_together(
@@ -134,9 +131,8 @@ class Trainer:
 
     def samples(self, client: int, number: int) -> int:
         """Return how many samples a member trains on in a round."""
-        if client in self._poisoned and self._scenario.attacks_in(number):
-            return len(self._poisoned[client])
-        return len(self._shares[client])
+        poison = self._poison_of(client, number)
+        return len(self._shares[client] if poison is None else poison)
 
     def train_root(self, number: int, sent: Model) -> Model:
         """Return what the server learns itself in round ``number``, on its root set.
@@ -158,6 +154,10 @@ class Trainer:
         with self._watch("root"):
             fit(self.model, self._root, self._scenario, optimizer=optimizer, seed=seed)
         return get_state(self.model)
+
+    def _poison_of(self, client: int, number: int) -> Dataset | None:
+        """Return what a member trains on in a round in place of its share, if anything."""
+        return self._poisoned.get(client) if self._scenario.attacks_in(number) else None
 
     def _start(self, sent: Model) -> Sequence[torch.Tensor]:
         """Return what ties those who forge while they train; nothing ties them with α = 1."""
@@ -199,11 +199,9 @@ class Trainer:
     ) -> Answer:
         """Train the one model as this member does."""
         scenario = self._scenario
-        data = self._data
-        share: NDArray[np.int64] | None = self._shares[client]
-        samples = self.samples(client, number)
-        if client in self._poisoned and scenario.attacks_in(number):
-            data, share = self._poisoned[client], None
+        poison, samples = self._poison_of(client, number), self.samples(client, number)
+        data = self._data if poison is None else poison
+        share = self._shares[client] if poison is None else None
         with self._watch("train"):
             set_state(self.model, sent)
             optimizer = self._optimizer(number, self._trained, self._momentum(client), start)
@@ -243,7 +241,7 @@ class Trainer:
             dampening=momentum if scenario.client_damping else 0.0,
             velocities=velocities or None,
         )
-        return Tethered(usual, parameters, start, self._attack.alpha) if start else usual
+        return Proximal(usual, parameters, start, self._attack.alpha) if start else usual
 
     def _poison(self) -> dict[int, Dataset]:
         """Return what each hostile member trains on, where the attack is on the data."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,15 @@ from quickthorn.server.entries import Participant, RoundRecord
 from quickthorn.server.store import RunStore
 from quickthorn.strategies.reputation import Change, Decision, Standing
 from quickthorn.strategies.updates import Score, Verdict
+from tests.commands import runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pytest
 
-    Command = Callable[..., tuple[int, str, str]]
+    from tests.commands import Command
 
 
 NORTH, WEST, CLINIC = "key:00000000000000aa", "node:12", "key:11111111111111bb"
@@ -79,17 +79,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setattr(cli, "entry_points", lambda group: entries)
     monkeypatch.setenv("COLUMNS", "80")
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["quickthorn", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 def found(out: str) -> dict[str, Any]:

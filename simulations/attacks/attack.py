@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quickthorn.simulations.attacks.registry import find_attack
-from quickthorn.simulations.attacks.spec import (
-    KNOWLEDGE,
-    Forged,
-    UnforgeableError,
-    UpdateView,
-)
+from quickthorn.simulations.attacks.spec import KNOWLEDGE, Forged, UnforgeableError, UpdateView
 from quickthorn.simulations.poisoning import check_share
 from quickthorn.strategies.errors import ConfigurationError, UpdateError
 from quickthorn.strategies.parameters import as_call, check_parameters
@@ -113,7 +108,7 @@ class Attack:
 
     @cached_property
     def alpha(self) -> float:
-        """Return α of the loss by which the hostile train, see ``Tethered``; 1 is the usual."""
+        """Return α of the loss by which the hostile train, see ``Proximal``; 1 is the usual."""
         for step in self.steps:
             name = step.spec.loss_weight
             if name is not None:

@@ -39,8 +39,7 @@ def constrain_and_scale(
         ``own`` (k, d), usually after an attack on data; ``honest`` (h, d).
     bound
         S > 0 in the unit of the updates, or the largest norm among the ``honest`` updates or
-        among the members' ``own``. Only with ``honest`` does it
-        need to know these.
+        among the members' ``own``. Only with ``honest`` does it need to know these.
     rate
         η > 0, the server's learning rate.
     alpha

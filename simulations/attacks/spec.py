@@ -193,7 +193,7 @@ class AttackSpec:
     loss_weight
         On updates: the parameter, above 0 and at most 1, that weighs the loss beside the distance
         from the model that was sent when its members train, see
-        ``quickthorn.simulations.tether``. None, unless told.
+        ``quickthorn.simulations.proximal``. None, unless told.
     by_row
         On updates: whether each row depends on the same row of ``own`` and on nothing else, so
         that members who know nothing of each other forge the same. Not, unless told.

@@ -12,15 +12,14 @@ import typer
 
 from quickthorn.server import cli
 from quickthorn.strategies.errors import ConfigurationError, RunError, UnknownNameError
+from tests.commands import runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tests.commands import Command
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Return a function from arguments to exit code, stdout and stderr of ``quickthorn``."""
 
     def greet(name: Annotated[str, typer.Argument(help="Whom to greet.")]) -> None:
@@ -57,25 +56,15 @@ def command(
     ]
     monkeypatch.setattr(cli, "entry_points", lambda group: entries)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["quickthorn", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
-def test_the_version_is_the_packages(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_the_version_is_the_packages(command: Command) -> None:
     assert command("--version") == (0, f"quickthorn {version('quickthorn')}\n", "")
 
 
 def test_help_lists_what_the_folders_contribute(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     code, out, _ = command("--help")
 
@@ -84,7 +73,7 @@ def test_help_lists_what_the_folders_contribute(
     assert out.index("absent") < out.index("greet")
 
 
-def test_help_is_for_users(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_help_is_for_users(command: Command) -> None:
     code, out, _ = command("greet", "--help")
 
     assert code == 0
@@ -112,21 +101,19 @@ def test_every_command_helps_users(
             assert declared.help in out
 
 
-def test_a_near_miss_is_named_once(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_near_miss_is_named_once(command: Command) -> None:
     code, _, err = command("gret")
 
     assert code == cli.MISUSED
     assert err.count("Did you mean 'greet'?") == 1
 
 
-def test_a_command_runs(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_command_runs(command: Command) -> None:
     assert command("greet", "you") == (0, "hello you\n", "")
 
 
 @pytest.mark.parametrize("arguments", [("gret",), ("greet",), ("greet", "--loud", "you"), ()])
-def test_misuse_is_2(
-    arguments: tuple[str, ...], command: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_misuse_is_2(arguments: tuple[str, ...], command: Command) -> None:
     code, out, err = command(*arguments)
 
     assert code == cli.MISUSED
@@ -145,13 +132,11 @@ def test_misuse_is_2(
         ("run", cli.REFUSED, "quickthorn: the SuperLink did not start.\n"),
     ],
 )
-def test_an_error_is_one_line_on_stderr(
-    name: str, code: int, words: str, command: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_an_error_is_one_line_on_stderr(name: str, code: int, words: str, command: Command) -> None:
     assert command("greet", name) == (code, "", words)
 
 
-def test_an_interruption_is_130(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_an_interruption_is_130(command: Command) -> None:
     code, out, _ = command("greet", "ctrl-c")
 
     assert (code, out) == (130, "")
@@ -170,6 +155,6 @@ def test_an_interruption_before_the_command_has_begun_is_130_too(
 
 
 def test_a_reader_that_has_enough_is_no_error(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     assert command("greet", "pipe") == (141, "", "")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.recorded import Command
+    from tests.commands import Command
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,12 @@ import pytest
 
 from quickthorn.server import cli
 from quickthorn.simulations import Scenario, SimulationRecord, engine
+from tests.commands import runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.commands import Command
 
 TOML = """
 dataset = "breast_cancer"
@@ -31,7 +32,7 @@ defense = "median"
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+) -> Command:
     """Return a function from further arguments to exit code, stdout and stderr."""
     path = tmp_path / "scenario.toml"
     path.write_text(TOML, encoding="utf-8")
@@ -39,20 +40,10 @@ def command(
     other = EntryPoint("bench", "quickthorn.simulations.cli:bench", cli.GROUP)
     monkeypatch.setattr(cli, "entry_points", lambda group: [*entries, other])
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["quickthorn", "simulate", str(path), *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return runner(monkeypatch, capsys, "simulate", path)
 
 
-def test_json_is_the_record_and_nothing_else(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_json_is_the_record_and_nothing_else(command: Command) -> None:
     code, out, _ = command("--json", "--set", "rounds=3", "--set", "defense=krum")
     record = SimulationRecord.from_json(json.loads(out))
     assert code == 0
@@ -61,7 +52,7 @@ def test_json_is_the_record_and_nothing_else(command: Callable[..., tuple[int, s
     assert dataclasses.replace(record, seconds={}) == dataclasses.replace(again, seconds={})
 
 
-def test_people_read_figures_and_names(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_people_read_figures_and_names(command: Command) -> None:
     code, out, err = command("--set", "rounds=1")
     assert code == 0
     assert err == ""
@@ -75,7 +66,7 @@ def test_people_read_figures_and_names(command: Callable[..., tuple[int, str, st
 
 
 def test_people_and_programs_learn_who_was_quarantined_when(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     _, out, _ = command("--set", "rounds=3", "--set", "quarantine=true")
     _, told, _ = command("--set", "rounds=3", "--set", "quarantine=true", "--json")
@@ -88,7 +79,7 @@ def test_people_and_programs_learn_who_was_quarantined_when(
 
 
 def test_without_quarantine_the_server_only_observes(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     _, out, _ = command("--set", "rounds=3")
     assert "quarantined" not in out
@@ -96,7 +87,7 @@ def test_without_quarantine_the_server_only_observes(
 
 
 def test_unchanged_rounds_are_told_with_the_reason(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     code, out, _ = command("--set", "defense=krum", "--set", "clients=5")
     assert code == 0
@@ -105,7 +96,7 @@ def test_unchanged_rounds_are_told_with_the_reason(
 
 
 def test_the_hostile_whom_the_list_does_not_name_are_counted(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     changes = ("attack=none", "attackers=3", "clients=30", "defense=mean")
     _, out, _ = command(*(part for change in changes for part in ("--set", change)))
@@ -115,7 +106,7 @@ def test_the_hostile_whom_the_list_does_not_name_are_counted(
 
 
 def test_rounds_without_the_attack_are_told_with_the_reason(
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
 ) -> None:
     changes = ("attack=alie", "attackers=3", "clients_per_round=5", "defense=mean")
     code, out, _ = command(*(part for change in changes for part in ("--set", change)))
@@ -137,7 +128,7 @@ def test_rounds_without_the_attack_are_told_with_the_reason(
     ],
 )
 def test_misuse_is_2_with_one_line(
-    arguments: tuple[str, ...], words: str, command: Callable[..., tuple[int, str, str]]
+    arguments: tuple[str, ...], words: str, command: Command
 ) -> None:
     code, out, err = command(*arguments)
     assert (code, out) == (cli.MISUSED, "")
@@ -145,16 +136,14 @@ def test_misuse_is_2_with_one_line(
     assert len(err.splitlines()) == 1
 
 
-def test_help_names_every_key(command: Callable[..., tuple[int, str, str]]) -> None:
+def test_help_names_every_key(command: Command) -> None:
     code, out, _ = command("--help")
     assert code == 0
     words = set(out.replace(",", " ").replace(")", " ").split())
     assert {field.name for field in dataclasses.fields(Scenario)} <= words
 
 
-def test_an_interruption_is_130(
-    command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_is_130(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 

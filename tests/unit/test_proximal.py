@@ -20,8 +20,8 @@ from quickthorn.simulations.attacks.spec import KNOWLEDGE, AttackSpec, Forged, U
 from quickthorn.simulations.engine import run_rounds
 from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
+from quickthorn.simulations.proximal import Proximal
 from quickthorn.simulations.stopwatch import Stopwatch
-from quickthorn.simulations.tether import Tethered
 from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_the_training_descends_the_whole_loss(alpha: float) -> None:
             model,
             data,
             pace,
-            optimizer=(_Naive if naive else Tethered)(inner, parameters, start, alpha),
+            optimizer=(_Naive if naive else Proximal)(inner, parameters, start, alpha),
             seed=1,
         )
         states.append(np.concatenate([array.ravel() for array in get_state(model).values()]))

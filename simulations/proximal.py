@@ -1,4 +1,4 @@
-"""A training whose loss also counts how far the model moves, for attackers who would not."""
+"""A training with a proximal term: its loss also counts how far the model moves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from quickthorn.client.optimizers import Optimizer
 
 
-class Tethered:
+class Proximal:
     """An optimizer of α · L + (1 − α) · ‖w − w₀‖² in place of the loss L.
 
     L is the mean cross-entropy of a batch, in nats; the distance is Euclidean, over all
@@ -37,7 +37,7 @@ class Tethered:
     >>> from quickthorn.client.optimizers import Sgd
     >>> weight = torch.tensor([3.0])
     >>> weight.grad = torch.tensor([1.0])
-    >>> Tethered(Sgd([weight], learning_rate=0.1), [weight], [torch.tensor([1.0])], 0.5).step()
+    >>> Proximal(Sgd([weight], learning_rate=0.1), [weight], [torch.tensor([1.0])], 0.5).step()
     >>> weight  # 3 - 0.1 * (0.5 * 1 + 2 * 0.5 * (3 - 1))
     tensor([2.7500])
 
