@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -76,7 +76,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Refuse an empty list, whose product is nothing, and an attack that nobody makes."""
-        empty = [field.name for field in fields(self) if getattr(self, field.name) == ()]
+        empty = [axis.name for axis in fields(self) if getattr(self, axis.name) == ()]
         if empty:
             msg = f"{', '.join(empty)} in [grid] must not be empty: nothing would be run."
             raise ConfigurationError(msg)
@@ -90,7 +90,7 @@ class Grid:
 @dataclass(frozen=True)
 class _GridFile:
     grid: dict[str, object] | tuple[dict[str, object], ...]
-    scenario: dict[str, object]
+    scenario: dict[str, object] = field(default_factory=dict)
 
 
 def read_grid(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -132,6 +132,9 @@ def scenarios(
     """Return every scenario of a grid file with the name of its split; see ``plan``."""
     whole = read_settings(_GridFile, tables, where="the grid file")
     listed = whole.grid if isinstance(whole.grid, tuple) else (whole.grid,)
+    if not listed:
+        msg = "grid in the grid file is an empty list: nothing would be run. Add a table [[grid]]."
+        raise ConfigurationError(msg)
     grids = [read_settings(Grid, table, where="[grid]") for table in listed]
     own = _without_axes(whole.scenario, "[scenario]")
     base = Scenario().with_settings({**own, **_without_axes(settings or {}, "the settings")})
@@ -153,8 +156,8 @@ def plan(
     Parameters
     ----------
     tables
-        ``scenario``, keys that all runs share, and ``grid``, see ``Grid``; of several grids
-        (``[[grid]]``) every run of the first comes before those of the next.
+        ``scenario``, keys that all runs share, if there are any, and ``grid``, see ``Grid``; of
+        several grids (``[[grid]]``) every run of the first comes before those of the next.
     settings
         Keys of a scenario as text or as values, which count instead of those of the file.
 
@@ -200,7 +203,7 @@ def _combinations(grid: Grid) -> Iterator[tuple[str, dict[str, object]]]:
 
 def _without_axes(table: Mapping[str, object], where: str) -> dict[str, object]:
     """Refuse a key of a scenario that is a list of the grid."""
-    owned = sorted({field.name for field in fields(Grid)} & set(table))
+    owned = sorted({axis.name for axis in fields(Grid)} & set(table))
     if owned:
         msg = f"{owned[0]} stands in {where}; write {owned[0]} = [...] in [grid] instead."
         raise ConfigurationError(msg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quickthorn.simulations.comparison.plan import plan, read_grid, shipped_grids
+from quickthorn.simulations.scenario import Scenario
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ def test_settings_count_instead_of_the_grids() -> None:
     assert run.scenario.rounds == 7
 
 
+def test_a_grid_needs_no_scenario() -> None:
+    (run,) = plan({"grid": {"defense": ["median"]}})
+    assert run.scenario == Scenario(defense="median")
+
+
 def test_a_split_may_set_any_key_and_have_a_name() -> None:
     split = {"name": "with momentum", "client_momentum": 0.9, "partition": "shards"}
     (run,) = plan({"scenario": {}, "grid": {"defense": ["mean"], "split": [split]}})
@@ -93,7 +99,9 @@ def test_a_split_may_set_any_key_and_have_a_name() -> None:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"grid": {"defense": ["mean"]}}, r"lacks scenario"),
+        ({"scenario": {}}, r"lacks grid"),
+        ({"grid": []}, r"grid in the grid file is an empty list: nothing would be run"),
+        ({"grid": {}}, r"\[grid\] lacks defense"),
         ({"scenario": {}, "gird": {}}, r"'gird'; did you mean 'grid'"),
         ({"scenario": {}, "grid": {"defence": ["mean"]}}, r"'defence'; did you mean 'defense'"),
         ({"scenario": {"round": 3}, "grid": {"defense": ["mean"]}}, r"did you mean 'rounds'"),
@@ -118,7 +126,10 @@ def test_a_split_may_set_any_key_and_have_a_name() -> None:
             r"seed stands in a split; write seed = \[\.\.\.\] in \[grid\]",
         ),
         ({"scenario": {"attack": "x"}, "grid": {"defense": ["mean"]}}, r"in \[scenario\]"),
-        ({"scenario": {}, "grid": {"defense": []}}, r"must not be empty"),
+        *(
+            ({"grid": {"defense": ["mean"], axis: []}}, rf"{axis} in \[grid\] must not be empty")
+            for axis in ("defense", "attack", "split", "attackers", "byzantine", "seed")
+        ),
         ({"scenario": {}, "grid": {"defense": "mean"}}, r"must be a list"),
     ],
 )
