@@ -6,26 +6,26 @@ import hashlib
 import itertools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quickthorn.server.toml_file import read_toml
+from quickthorn.simulations.comparison.splits import read_split, refuse_confusion
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 from quickthorn.strategies.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from quickthorn.simulations.comparison.splits import Split
 
 NO_ATTACK = "none"
 _SHIPPED = "grids"
 _ID_LENGTH = 20  # hexadecimal digits; two of a billion runs agree with probability 1e-7
-_SPLIT_NAME = "name"
-# How a split is called that differs in these keys.
-_SIGNS = {"alpha": "α", "gamma": "γ", "client_momentum": "β"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Grid:
         Text forms; ``"none"`` among the attacks asks for the runs without one.
     split
         Divisions of the data: the name of a partition, or a table of scenario keys, with a
-        ``name`` if the report should not make one of the keys.
+        ``name`` if the report should not make one of the keys. By default the scenario's own.
     attackers, seed
         Counts of hostile clients, and seeds.
     byzantine
@@ -69,7 +69,7 @@ class Grid:
 
     defense: tuple[str, ...]
     attack: tuple[str, ...] = (NO_ATTACK,)
-    split: tuple[str | dict[str, object], ...] = ("iid",)
+    split: tuple[str | dict[str, object], ...] = ({},)
     attackers: tuple[int, ...] = (0,)
     byzantine: int | Literal["attackers"] | tuple[int, ...] = "attackers"
     seed: tuple[int, ...] = (0,)
@@ -137,12 +137,11 @@ def scenarios(
         raise ConfigurationError(msg)
     grids = [read_settings(Grid, table, where="[grid]") for table in listed]
     own = _without_axes(whole.scenario, "[scenario]")
-    base = Scenario().with_settings({**own, **_without_axes(settings or {}, "the settings")})
-    return [
-        (label, Scenario.from_table({**base.to_table(), **keys}))
-        for grid in grids
-        for label, keys in _combinations(grid)
-    ]
+    fixed = _without_axes(settings or {}, "the settings (--set)")
+    base = Scenario().with_settings({**own, **fixed})
+    divided = [(grid, list(_splits(grid, base, fixed))) for grid in grids]
+    refuse_confusion(split for _, splits in divided for split in splits)
+    return [pair for grid, splits in divided for pair in _combinations(grid, splits)]
 
 
 def plan(
@@ -159,14 +158,16 @@ def plan(
         ``scenario``, keys that all runs share, if there are any, and ``grid``, see ``Grid``; of
         several grids (``[[grid]]``) every run of the first comes before those of the next.
     settings
-        Keys of a scenario as text or as values, which count instead of those of the file.
+        Keys of a scenario as text or as values, which count instead of those of the file, also
+        of those of its splits.
 
     Raises
     ------
     UnknownNameError
         For a key, a rule, an attack or a partition that does not exist.
     ConfigurationError
-        For a value that cannot be used.
+        For a value that cannot be used, for two splits of one name that differ, and for two of
+        different names that do not.
 
     Example
     -------
@@ -180,25 +181,29 @@ def plan(
     return tuple({run.id: run for run in runs}.values())
 
 
-def _combinations(grid: Grid) -> Iterator[tuple[str, dict[str, object]]]:
-    """Give the name of the split and the keys of every combination, seed by seed."""
+def _splits(grid: Grid, base: Scenario, fixed: Mapping[str, object]) -> Iterator[Split]:
+    for split in grid.split:
+        if isinstance(split, dict):
+            _without_axes(split, "a split")
+        yield read_split(split, base, fixed)
+
+
+def _combinations(grid: Grid, splits: Iterable[Split]) -> Iterator[tuple[str, Scenario]]:
+    """Give the scenario of every combination with the name of its split, seed by seed."""
     for seed, split, defense, attackers, attack in itertools.product(
-        grid.seed, grid.split, grid.defense, grid.attackers, grid.attack
+        grid.seed, splits, grid.defense, grid.attackers, grid.attack
     ):
-        label, keys = _read_split(split)
         hostile = 0 if attack == NO_ATTACK else attackers
         for byzantine in _assumed(grid, attackers):
-            yield (
-                label,
-                {
-                    **keys,
-                    "seed": seed,
-                    "defense": defense,
-                    "attack": attack if hostile else NO_ATTACK,
-                    "attackers": hostile,
-                    "byzantine": byzantine,
-                },
+            scenario = replace(
+                split.scenario,
+                seed=seed,
+                defense=defense,
+                attack=attack if hostile else NO_ATTACK,
+                attackers=hostile,
+                byzantine=byzantine,
             )
+            yield split.name, scenario
 
 
 def _without_axes(table: Mapping[str, object], where: str) -> dict[str, object]:
@@ -208,16 +213,6 @@ def _without_axes(table: Mapping[str, object], where: str) -> dict[str, object]:
         msg = f"{owned[0]} stands in {where}; write {owned[0]} = [...] in [grid] instead."
         raise ConfigurationError(msg)
     return dict(table)
-
-
-def _read_split(split: str | Mapping[str, object]) -> tuple[str, dict[str, object]]:
-    """Return what a split is called and the keys of a scenario that it sets."""
-    if isinstance(split, str):
-        return split, {"partition": split}
-    keys = _without_axes({key: split[key] for key in split if key != _SPLIT_NAME}, "a split")
-    partition = [str(keys["partition"])] if "partition" in keys else []
-    others = [f"{_SIGNS.get(key, key)}={keys[key]}" for key in keys if key != "partition"]
-    return str(split.get(_SPLIT_NAME) or " ".join(partition + others)), keys
 
 
 def _assumed(grid: Grid, attackers: int) -> tuple[int, ...]:

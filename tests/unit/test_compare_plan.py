@@ -90,6 +90,16 @@ def test_a_grid_needs_no_scenario() -> None:
     assert run.scenario == Scenario(defense="median")
 
 
+def test_without_splits_the_data_are_divided_as_the_scenario_says() -> None:
+    (run,) = plan({"scenario": {"partition": "shards"}, "grid": {"defense": ["mean"]}})
+    assert (run.split, run.scenario.partition) == ("shards", "shards")
+
+
+def test_a_setting_of_an_axis_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"seed stands in the settings \(--set\); write"):
+        plan({"grid": {"defense": ["mean"]}}, {"seed": "3"})
+
+
 def test_a_split_may_set_any_key_and_have_a_name() -> None:
     split = {"name": "with momentum", "client_momentum": 0.9, "partition": "shards"}
     (run,) = plan({"scenario": {}, "grid": {"defense": ["mean"], "split": [split]}})
