@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +25,17 @@ from quickthorn.strategies.errors import ConfigurationError
 if TYPE_CHECKING:
     from quickthorn.simulations.comparison.compare import Comparison
     from quickthorn.simulations.comparison.folder import Outcome
+    from quickthorn.simulations.comparison.results import Result, Status
 
 _INTERRUPTED = 130  # as a shell reports it
-_FAILED = 1
+_INCOMPLETE = 1
 _SECONDS_BETWEEN_LINES = 30.0  # where stderr is no terminal
+_NAMED = 3  # runs that ended in the same way are named so many, and the others counted
+_NEXT: dict[Status, str] = {
+    "failed": "What failed fails again until its cause is mended; --retry-failed tries it again.",
+    "interrupted": "What was interrupted is done again by the same command.",
+    "not run": "What was not run is done by the same command without --no-run.",
+}
 
 
 def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
@@ -83,8 +90,9 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         )
         raise typer.Exit(_INTERRUPTED) from None
     _tell(found, as_json=as_json)
-    if found.count("failed") or found.count("interrupted"):
-        raise typer.Exit(_FAILED)
+    if found.count("done") < len(found.results):
+        _tell_rest(found)
+        raise typer.Exit(_INCOMPLETE)
 
 
 def _read_settings(texts: list[str]) -> dict[str, str]:
@@ -112,11 +120,31 @@ def _tell(found: Comparison, *, as_json: bool) -> None:
         return
     words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     typer.echo(f"{len(found.results)} runs: {words}.")
-    for error, times in Counter(item.error for item in found.results if item.error).items():
-        typer.echo(f"  {times} x {error}", err=True)
-    if counts["failed"]:
-        typer.echo("--retry-failed does those that failed again.", err=True)
     typer.echo(f"Report: {found.report}")
+
+
+def _tell_rest(found: Comparison) -> None:
+    """Say on stderr which runs are not done, why, and what to do about it."""
+    rest: dict[tuple[Status, str], list[Result]] = defaultdict(list)
+    for result in found.results:
+        if result.status != "done":
+            rest[result.status, result.error].append(result)
+    for (status, error), results in rest.items():
+        typer.echo(f"{len(results)} {status}{error and f': {error}'}", err=True)
+        for result in results[:_NAMED]:
+            typer.echo(f"  {_name(result)}", err=True)
+        if len(results) > _NAMED:
+            table = found.folder / "results.csv"
+            typer.echo(f"  and {len(results) - _NAMED} more, see {table}", err=True)
+    for status, words in _NEXT.items():
+        if found.count(status):
+            typer.echo(words, err=True)
+
+
+def _name(result: Result) -> str:
+    told, split = result.run.scenario, result.run.split
+    counts = f"attackers={told.attackers} byzantine={told.byzantine} seed={told.seed}"
+    return f"{told.defense}, attack {told.attack}, split {split}, {counts}"
 
 
 class Shown:

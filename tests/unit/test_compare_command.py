@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,9 +36,17 @@ def half_of_them(scenario: Scenario) -> SimulationRecord | str:
     return record(scenario, 0.9) if scenario.seed else "ValueError: no such thing"
 
 
+def all_of_them(scenario: Scenario) -> SimulationRecord:
+    return record(scenario, 0.9)
+
+
+def none_of_them(_: Scenario) -> None:
+    return None
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
-    """Let the grid end at once with one run done and one failed; note how it was called."""
+    """Let a grid end at once, most with one run done and one failed; note how it was called."""
     seen: list[dict[str, Any]] = []
 
     def instead(grid: str, out: Path, **options: Any) -> Comparison:  # noqa: ANN401 - any option
@@ -46,8 +55,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
             options["progress"](None, 2)
             options["progress"](Outcome("a", "done"), 1)
             raise KeyboardInterrupt
-        tables = {"defense": ["mean"], "seed": [0, 1]}
-        return Comparison(tmp_path, results(tables, half_of_them))
+        make = {"all": all_of_them, "none": none_of_them}.get(grid, half_of_them)
+        tables = {"defense": ["mean"], "seed": [0, 1, 2, 3, 4] if grid == "none" else [0, 1]}
+        found = results(tables, make)
+        if grid == "killed":
+            outcome = Outcome(found[0].run.id, "interrupted", "its process ended")
+            found = (replace(found[0], outcome=outcome), found[1])
+        return Comparison(tmp_path, found)
 
     monkeypatch.setattr("quickthorn.simulations.comparison.compare.compare", instead)
     return seen
@@ -71,20 +85,52 @@ def test_the_options_reach_the_function(calls: list[dict[str, Any]], tmp_path: P
     }
 
 
-def test_a_failed_run_is_said_and_makes_the_exit_code(
+def test_a_failed_run_is_named_and_makes_the_exit_code(
     calls: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     answer = run("quick", "--out", str(tmp_path))
     assert answer.exit_code == 1
     assert "2 runs: 1 done, 1 failed." in answer.stdout
-    assert "  1 x ValueError: no such thing" in answer.stderr
-    assert "--retry-failed" in answer.stderr
     assert "report.html" in answer.stdout
+    assert answer.stderr.splitlines() == [
+        "1 failed: ValueError: no such thing",
+        "  mean, attack none, split iid, attackers=0 byzantine=0 seed=0",
+        "What failed fails again until its cause is mended; --retry-failed tries it again.",
+    ]
+
+
+def test_so_do_runs_that_were_not_run_of_which_the_first_are_named(
+    calls: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    answer = run("none", "--out", str(tmp_path), "--no-run")
+    assert answer.exit_code == 1
+    assert answer.stderr.splitlines() == [
+        "5 not run",
+        *(f"  mean, attack none, split iid, attackers=0 byzantine=0 seed={n}" for n in range(3)),
+        f"  and 2 more, see {tmp_path / 'results.csv'}",
+        "What was not run is done by the same command without --no-run.",
+    ]
+
+
+def test_so_does_a_run_whose_process_ended(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    answer = run("killed", "--out", str(tmp_path))
+    assert answer.exit_code == 1
+    assert "1 interrupted: its process ended\n  mean, " in answer.stderr
+    assert "is done again by the same command" in answer.stderr
+
+
+def test_when_all_runs_are_done_there_is_nothing_more_to_say(
+    calls: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    answer = run("all", "--out", str(tmp_path))
+    assert (answer.exit_code, answer.stderr) == (0, "")
 
 
 def test_json_is_one_object(calls: list[dict[str, Any]], tmp_path: Path) -> None:
     answer = run("quick", "--out", str(tmp_path), "--json")
     told = json.loads(answer.stdout)
+    assert answer.exit_code == 1
+    assert "ValueError: no such thing" in answer.stderr
     assert {key: told[key] for key in ("runs", "done", "failed", "interrupted", "not_run")} == {
         "runs": 2,
         "done": 1,
