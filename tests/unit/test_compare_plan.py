@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quickthorn.simulations.comparison.plan import plan, read_grid, shipped_grids
+from quickthorn.simulations.comparison.plan import plan, read_grid
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 
@@ -167,7 +167,3 @@ def test_a_grid_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
     path.write_text("defense = [", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"own\.toml is not valid TOML: "):
         read_grid(path)
-
-
-def test_the_shipped_grids_are_there() -> None:
-    assert shipped_grids() == ("detection", "quick", "standard", "table_a", "table_b")
