@@ -165,7 +165,7 @@ class Scenario:
 
     @classmethod
     def from_toml(cls, path: str | Path, settings: Mapping[str, object] | None = None) -> Scenario:
-        """Read the file at ``path``: flat keys, named as the attributes.
+        """Read the file at ``path``: keys named as the attributes, flat or under ``[scenario]``.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class Scenario:
         if "grid" in table:
             msg = f"{path} is a grid of scenarios; run it by quickthorn compare {path} --out DIR."
             raise ConfigurationError(msg)
-        return cls.from_table({**table, **_typed(settings or {})})
+        return cls.from_table({**_without_heading(table, path), **_typed(settings or {})})
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Scenario:
@@ -295,6 +295,21 @@ did you mean 'attackers'? Known: ...
             if not 0 <= value <= 1 or (value == 1 and not closed):
                 msg = f"{name} of a scenario must be from 0 to 1{'' if closed else ', below 1'}; "
                 raise ConfigurationError(f"{msg}got {value}.")
+
+
+def _without_heading(table: Mapping[str, object], path: str | Path) -> Mapping[str, object]:
+    """Return the keys of a file that has them under ``[scenario]``, as a grid's file does."""
+    inner = table.get("scenario")
+    if not isinstance(inner, dict):
+        return table
+    beside = [key for key in table if key != "scenario"]
+    if beside:
+        msg = (
+            f"{path} has {beside[0]} beside the table [scenario]. Write all keys in that table, "
+            "or all without one."
+        )
+        raise ConfigurationError(msg)
+    return inner
 
 
 def _typed(settings: Mapping[str, object]) -> dict[str, object]:

@@ -29,6 +29,9 @@ def test_a_scenario_survives_toml(tmp_path: Path) -> None:
     scenario = Scenario.from_toml(path)
     assert (scenario.clients, scenario.lr, scenario.defense) == (9, 1.0, "nnm | median")
     assert Scenario.from_table(scenario.to_table()) == scenario
+    path.write_text(f"[scenario]\n{path.read_text()}")
+    assert Scenario.from_toml(path) == scenario
+    assert Scenario.from_toml(path, {"clients": "8"}).clients == 8
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,9 @@ def test_a_scenario_survives_toml(tmp_path: Path) -> None:
         ("[server]\n", "unknown key of the scenario 'server'"),
         ('clients = "20"', "clients in the scenario must be an integer; got '20'"),
         ("atackers = 2", "did you mean 'attackers'"),
+        ("[scenario]\natackers = 2", "did you mean 'attackers'"),
+        ("lr = 1\n[scenario]\nclients = 9", "has lr beside the table [scenario]. Write all keys"),
+        ('scenario = "digits"', "unknown key of the scenario 'scenario'"),
         ("[grid]\n", "is a grid of scenarios; run it by quickthorn compare"),
     ],
 )
