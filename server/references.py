@@ -28,7 +28,7 @@ def resolve(reference: str) -> Callable[..., Any]:
     module, _, name = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
         msg = f"cannot import {reference!r}: {error}. Write it as module:function."
         raise ConfigurationError(msg) from error
     if not callable(found):

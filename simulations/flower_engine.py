@@ -30,6 +30,7 @@ from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.spec import UpdateView
 from quickthorn.simulations.backdoor import aimed
+from quickthorn.simulations.own_model import is_own
 from quickthorn.simulations.proximal import Proximal
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.simulations.setting import held_out, hostile_stand_beside
@@ -77,6 +78,8 @@ def client_settings(scenario: Scenario) -> ClientSettings:
     odd = {key for key, plain in _OURS_ALONE.items() if getattr(scenario, key) != plain}
     if hostile_stand_beside(scenario) and scenario.attackers:
         odd.add("partition")
+    if is_own(scenario):
+        odd.add("model")
     if not build_attack(scenario.attack).forged_apart(scenario.attackers):
         odd.add("attack")
     if odd:

@@ -21,7 +21,7 @@ from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.simulations.quiet import quiet_flower
 from quickthorn.simulations.tally import Tally, draw
-from quickthorn.strategies.errors import RunError
+from quickthorn.strategies.errors import ConfigurationError, RunError
 from quickthorn.strategies.votes import Votes
 from quickthorn.strategies.wire import ARRAYS, METRICS, NUM_EXAMPLES
 
@@ -56,6 +56,8 @@ def run_rounds_on_flower(
         grid = _MembersGrid(members, strategy)
 
         def evaluate(number: int, arrays: ArrayRecord) -> None:
+            if grid.fault is not None:
+                raise grid.fault
             if number:
                 after(number, to_model(arrays))
             grid.number = number + 1
@@ -83,6 +85,7 @@ class _MembersGrid(InProcessGrid):
         self._strategy = strategy
         self._answers: Iterator[Answer] = iter(())
         self.number = 1
+        self.fault: ConfigurationError | None = None
         self.names = {
             f"node:{self._first + client}": name
             for client, name in enumerate(members.scenario.client_ids)
@@ -109,7 +112,11 @@ class _MembersGrid(InProcessGrid):
 
     def _answer(self, message: Message, context: Context) -> Message:
         del context
-        answer = next(self._answers)
+        try:
+            answer = next(self._answers)
+        except ConfigurationError as error:  # a mistake of the user's, not of a member's
+            self.fault = error
+            raise
         if answer.arrays is None:
             raise RunError(answer.fault)
         arrays = ArrayRecord({name: Array(value) for name, value in answer.arrays.items()})

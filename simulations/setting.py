@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model
 from quickthorn.client.partition import long_tail, outsiders, partition
-from quickthorn.server.references import resolve
-from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.simulations.own_model import is_own, make_own
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from quickthorn.client.datasets import Dataset
@@ -54,14 +52,7 @@ def held_out(scenario: Scenario) -> Dataset:
 
 def make_model(scenario: Scenario, data: Dataset) -> torch.nn.Module:
     """Build the named model, or call the user's factory under the scenario's seed."""
+    if is_own(scenario):
+        return make_own(scenario, data)
     shape, classes = data.features.shape[1:], len(data.classes)
-    if ":" not in scenario.model:
-        return build_model(scenario.model, shape, classes, scenario.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(scenario.seed)
-        model = resolve(scenario.model)(shape, classes)
-    if not isinstance(model, torch.nn.Module):
-        got = type(model).__name__
-        msg = f"{scenario.model} must return a torch.nn.Module; got {got}."
-        raise ConfigurationError(msg)
-    return model
+    return build_model(scenario.model, shape, classes, scenario.seed)

@@ -16,14 +16,17 @@ from quickthorn.client.optimizers import Sgd
 from quickthorn.client.root import ROOT_SAMPLES, draw_root
 from quickthorn.client.training import derive_seed, fit
 from quickthorn.simulations.backdoor import aimed
+from quickthorn.simulations.own_model import blamed, is_own, rehearse
 from quickthorn.simulations.proximal import Proximal
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.simulations.setting import deal, held_out, make_model
+from quickthorn.simulations.tally import draw
 from quickthorn.simulations.together import fit_together, is_stackable, stack
+from quickthorn.strategies import build
 from quickthorn.strategies.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Sized
 
     from quickthorn.client.datasets import Dataset
     from quickthorn.client.optimizers import Optimizer
@@ -93,6 +96,8 @@ class Trainer:
         with watch("attack"):
             self._poisoned = self._poison()
         self.model = make_model(scenario, self._data)
+        if is_own(scenario):
+            rehearse(scenario, self.model, self._data, self._holders())
         self._trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
         self._size = sum(parameter.numel() for parameter in self.model.parameters())
         self._stackable = is_stackable(self.model)
@@ -155,6 +160,21 @@ class Trainer:
             fit(self.model, self._root, self._scenario, optimizer=optimizer, seed=seed)
         return get_state(self.model)
 
+    def _holders(self) -> list[tuple[str, int]]:
+        """Return who trains, and on how many samples: the members, and the server where it does."""
+        scenario, rounds = self._scenario, range(1, self._scenario.rounds + 1)
+        drawn = {client for number in rounds for client in draw(scenario, number)}
+        held: tuple[Mapping[int, Sized], ...] = (dict(enumerate(self._shares)), self._poisoned)
+        holders = [
+            (scenario.client_ids[client], len(part))
+            for parts in held
+            for client, part in parts.items()
+            if client in drawn
+        ]
+        if build(scenario.defense, byzantine=scenario.byzantine).needs_trusted:
+            holders.append(("the server", min(ROOT_SAMPLES, len(self._data))))
+        return holders
+
     def _poison_of(self, client: int, number: int) -> Dataset | None:
         """Return what a member trains on in a round in place of its share, if anything."""
         return self._poisoned.get(client) if self._scenario.attacks_in(number) else None
@@ -206,8 +226,10 @@ class Trainer:
             set_state(self.model, sent)
             optimizer = self._optimizer(number, self._trained, self._momentum(client), start)
             seed = derive_seed(scenario.seed, client, number)
+            doing = f"as {scenario.client_ids[client]} trained it in round {number}"
             try:
-                fit(self.model, data, scenario, optimizer=optimizer, seed=seed, share=share)
+                with blamed(scenario, doing):
+                    fit(self.model, data, scenario, optimizer=optimizer, seed=seed, share=share)
             except RunError as error:
                 return Answer(client, None, samples, str(error))
             arrays = {

@@ -20,7 +20,7 @@ from quickthorn.simulations import engine as module
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.setting import deal, held_out
 from quickthorn.simulations.stopwatch import Stopwatch
-from quickthorn.strategies.errors import ConfigurationError, QuickthornError
+from quickthorn.strategies.errors import QuickthornError
 from tests.simulated import SMALL, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -167,10 +167,6 @@ def wide(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
     )
 
 
-def no_model(shape: tuple[int, ...], classes: int) -> str:
-    return "a model"
-
-
 def test_a_model_of_ones_own_may_have_buffers_and_dropout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -181,7 +177,3 @@ def test_a_model_of_ones_own_may_have_buffers_and_dropout(
         run(model="own_models:wide", batch_size=30, strategy="flower").model_digest
         == ours.model_digest
     )
-    with pytest.raises(ConfigurationError, match=re.escape("must return a torch.nn.Module")):
-        run(model="own_models:no_model")
-    with pytest.raises(ConfigurationError, match="cannot import 'own_models:wyde'"):
-        run(model="own_models:wyde")

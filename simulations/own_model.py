@@ -1,0 +1,208 @@
+"""A model of the user's own, ``model = "module:factory"``: made, tried out, and named in errors.
+
+The sizes of all batches are known before the first round. Each is tried once, so that a model
+that cannot be trained says so then, and not after an hour.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from quickthorn.client.models import get_state, set_state
+from quickthorn.server.references import resolve
+from quickthorn.strategies.errors import ConfigurationError, QuickthornError
+from quickthorn.strategies.updates import ModelLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from quickthorn.client.datasets import Dataset
+    from quickthorn.client.training import Pace
+    from quickthorn.simulations.scenario import Scenario
+
+    # Who trains on how many samples.
+    Holder = tuple[str, int]
+
+
+def is_own(scenario: Scenario) -> bool:
+    """Return whether the model is the user's own.
+
+    >>> from quickthorn.simulations.scenario import Scenario
+    >>> is_own(Scenario(model="models:wide")), is_own(Scenario(model="mlp"))
+    (True, False)
+    """
+    return ":" in scenario.model
+
+
+def make_own(scenario: Scenario, data: Dataset) -> torch.nn.Module:
+    """Call the user's factory under the scenario's seed.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be imported, raises, or returns what is no model.
+
+    """
+    shape, classes = data.features.shape[1:], len(data.classes)
+    try:
+        factory = resolve(scenario.model)
+    except ConfigurationError as error:
+        msg = f"model of a scenario: {error} The module must be installed or in the current folder."
+        raise ConfigurationError(msg) from error
+    needed = "It must be a function of (sample shape, number of classes) to a torch.nn.Module"
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(scenario.seed)
+        with blamed(
+            scenario, f"as it was made for samples of shape {shape} and {classes} classes", needed
+        ):
+            model = factory(shape, classes)
+    if not isinstance(model, torch.nn.Module):
+        msg = f"{scenario.model} must return a torch.nn.Module; got {type(model).__name__}."
+        raise ConfigurationError(msg)
+    return model
+
+
+def rehearse(
+    scenario: Scenario, model: torch.nn.Module, data: Dataset, holders: Sequence[Holder]
+) -> None:
+    """Try what the scenario will ask of a model of the user's own, and leave it as it was.
+
+    Parameters
+    ----------
+    scenario
+        How it is trained.
+    model
+        What ``make_own`` returned.
+    data
+        Samples to try it on.
+    holders
+        Who will train it, and on how many samples.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be sent, does not give one logit per class, or cannot be trained on a
+        batch of some size that will occur.
+
+    """
+    needed = f"It must map (n, {', '.join(map(str, data.features.shape[1:]))}) float32 to logits "
+    needed += f"(n, {len(data.classes)})"
+    with blamed(scenario, "as its state was read", "Its state must be tensors in main memory"):
+        before = get_state(model)
+    try:
+        ModelLayout.of(before)
+    except QuickthornError as error:
+        msg = f"model {scenario.model!r} of a scenario cannot be sent: {error}"
+        raise ConfigurationError(msg) from error
+    with torch.random.fork_rng(devices=[]):
+        for size in (3, 1):
+            doing = f"as it classified {_count(size)}"
+            with torch.no_grad(), blamed(scenario, doing, needed):
+                _loss(scenario, model.eval(), data, size)
+        for size, holder in _first_by_size(scenario, holders).items():
+            advice = _advice(scenario, holders) if size == 1 else needed
+            doing = f"as it was trained on a batch of {_count(size)}, {_whose(size, holder)}"
+            with blamed(scenario, doing, advice):
+                torch.autograd.backward(_loss(scenario, model.train(), data, size))
+    set_state(model, before)
+    model.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def blamed(scenario: Scenario, doing: str, needed: str = "") -> Iterator[None]:
+    """Turn what a model of the user's own raises into an error that names it.
+
+    Example
+    -------
+    >>> from quickthorn.simulations.scenario import Scenario
+    >>> with blamed(Scenario(model="models:wide"), "in round 3", "It must count to 3"):
+    ...     [1, 2][2]
+    Traceback (most recent call last):
+    ...
+    quickthorn.strategies.errors.ConfigurationError: model 'models:wide' of a scenario failed \
+in round 3: IndexError: list index out of range. It must count to 3.
+
+    """
+    try:
+        yield
+    except QuickthornError:
+        raise
+    except Exception as error:
+        if not is_own(scenario):
+            raise
+        said = " ".join(str(error).split()).rstrip(".")
+        msg = f"model {scenario.model!r} of a scenario failed {doing}: {type(error).__name__}: "
+        msg += f"{said}{_place(scenario, error)}. {needed or f'Mend {scenario.model}'}."
+        raise ConfigurationError(msg) from error
+
+
+def batch_sizes(samples: int, pace: Pace) -> set[int]:
+    """Return the sizes of the batches in which that many samples are trained on.
+
+    >>> from quickthorn.simulations.scenario import Scenario
+    >>> batch_sizes(65, Scenario(batch_size=32)), batch_sizes(65, Scenario(local_steps=2))
+    ({32, 1}, {32})
+    """
+    full, rest = divmod(samples, pace.batch_size)
+    steps = pace.local_steps or full + 1
+    return ({pace.batch_size} if full else set()) | ({rest} if rest and steps > full else set())
+
+
+def _loss(scenario: Scenario, model: torch.nn.Module, data: Dataset, size: int) -> torch.Tensor:
+    """Return the loss on the first samples, or raise unless there is one logit per class."""
+    batch = data.take(np.arange(size) % len(data))
+    logits = model(torch.from_numpy(batch.features))
+    expected = (size, len(data.classes))
+    if not isinstance(logits, torch.Tensor) or logits.shape != expected:
+        tensor = isinstance(logits, torch.Tensor)
+        got = f"shape {tuple(logits.shape)}" if tensor else type(logits).__name__
+        msg = (
+            f"model {scenario.model!r} of a scenario must give logits of shape {expected} for "
+            f"{_count(size)} of shape {data.features.shape[1:]}, one per class; got {got}. "
+            f"Mend {scenario.model}."
+        )
+        raise ConfigurationError(msg)
+    return cross_entropy(logits, torch.from_numpy(batch.labels))
+
+
+def _first_by_size(scenario: Scenario, holders: Sequence[Holder]) -> dict[int, Holder]:
+    """Return every size of a batch that will occur, with the first who has one."""
+    found: dict[int, Holder] = {}
+    for holder in holders:
+        for size in batch_sizes(holder[1], scenario):
+            found.setdefault(size, holder)
+    return found
+
+
+def _advice(scenario: Scenario, holders: Sequence[Holder]) -> str:
+    """Return how to do without batches of one."""
+    most = max(samples for _, samples in holders)
+    other = "Use a normalization without batches, such as torch.nn.GroupNorm"
+    for size in range(scenario.batch_size + 1, most + 1):
+        if all(samples > 1 and samples % size != 1 for _, samples in holders):
+            return f"{other}, or batch_size={size}, which leaves nobody a batch of one"
+    return other
+
+
+def _place(scenario: Scenario, error: Exception) -> str:
+    """Return the last line of the user's module that the error came through, if any."""
+    module = sys.modules.get(scenario.model.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+
+
+def _whose(size: int, holder: Holder) -> str:
+    name, samples = holder
+    return f"all of {name}" if size == samples else f"of the {samples} of {name}"
+
+
+def _count(size: int) -> str:
+    return "1 sample" if size == 1 else f"{size} samples"
