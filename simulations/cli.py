@@ -109,12 +109,15 @@ def simulate(
     # Imported here: torch takes seconds, and --help should not.
     from quickthorn.simulations.engine import simulate as run  # noqa: PLC0415 - above
     from quickthorn.simulations.own_model import is_own  # noqa: PLC0415 - above
+    from quickthorn.simulations.refusals import doubt  # noqa: PLC0415 - above
     from quickthorn.simulations.scenario import Scenario  # noqa: PLC0415 - above
     from quickthorn.simulations.summary import print_summary  # noqa: PLC0415 - above
 
     scenario = Scenario.from_toml(path, dict(_pairs(settings or [])))
     if is_own(scenario) and not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as ``python -m`` does
+    if words := doubt(scenario):
+        typer.echo(f"quickthorn: {words}", err=True)
     people = Console(stderr=True)
     bar = Progress(
         BarColumn(),

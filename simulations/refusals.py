@@ -1,4 +1,4 @@
-"""What can never work is refused before the first round, not told by a result of nothing."""
+"""What can never work is refused before the first round; what may be meant is only said."""
 
 from __future__ import annotations
 
@@ -60,3 +60,25 @@ to make it: attackers=0. Set attackers to how many are hostile, or attack to "no
         own, honest = rows[: scenario.attackers], rows[scenario.attackers :]
         view = UpdateView(own=own, honest=honest, defense=lambda values: values.mean(axis=0))
         attack.forge(view, rng=rng)
+
+
+def doubt(scenario: Scenario) -> str:
+    """Return in one line what whoever wrote the scenario may not mean, or nothing.
+
+    >>> from quickthorn.simulations.scenario import Scenario
+    >>> doubt(Scenario(attackers=2, byzantine=2, attack="sign_flip", defense="median"))
+    ''
+    """
+    if not scenario.attackers:
+        return ""
+    if not build_attack(scenario.attack).steps:
+        return (
+            f'attackers={scenario.attackers} and attack="none": they are honest. '
+            "Set attack, or attackers to 0, unless you mean it."
+        )
+    if scenario.attackers > scenario.byzantine:
+        return (
+            f"attackers={scenario.attackers}, but the defense, {scenario.defense}, assumes "
+            f"byzantine={scenario.byzantine}. Raise byzantine unless you mean it."
+        )
+    return ""

@@ -136,6 +136,26 @@ def test_misuse_is_2_with_one_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("", ""),
+        ("attackers=2", "attackers=2, but the defense, median, assumes byzantine=1. Raise byzan"),
+        ("attack=none", 'attackers=1 and attack="none": they are honest. Set attack, or attack'),
+        ("attack=none byzantine=0", 'attack="none"'),
+        ("attack=none attackers=0", ""),
+    ],
+)
+def test_what_may_not_be_meant_is_said_in_one_line(
+    settings: str, words: str, command: Command
+) -> None:
+    code, out, err = command("--json", *(f"--set={setting}" for setting in settings.split()))
+    assert code == 0
+    assert json.loads(out)["final"] > 0.5
+    assert words in err
+    assert len(err.splitlines()) == (1 if words else 0)
+
+
 def test_help_names_every_key(command: Command) -> None:
     code, out, _ = command("--help")
     assert code == 0
