@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from quickthorn.strategies.errors import ConfigurationError
 
@@ -48,21 +48,12 @@ def demo(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     # Imported here: torch and flwr take seconds, and --help should not.
     from quickthorn.simulations.demo import Plan, fresh_folder, run_demo  # noqa: PLC0415 - above
     from quickthorn.simulations.demo_report import print_report  # noqa: PLC0415 - above
+    from quickthorn.simulations.progress import Shown  # noqa: PLC0415 - above
 
     plan = Plan(defense, byzantine, rounds, seed, out or fresh_folder())
-    bar = Progress(
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
     try:
-        with bar:
-            task = bar.add_task("starting", total=1.0)
-            found = run_demo(
-                plan, lambda words, share: bar.update(task, description=words, completed=share)
-            )
+        with Shown(TimeElapsedColumn()) as shown:
+            found = run_demo(plan, lambda words, share: shown.update(share, 1.0, words))
     except KeyboardInterrupt:
         typer.echo("quickthorn: interrupted; nothing is left running.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
@@ -109,6 +100,7 @@ def simulate(
     # Imported here: torch takes seconds, and --help should not.
     from quickthorn.simulations.engine import simulate as run  # noqa: PLC0415 - above
     from quickthorn.simulations.own_model import is_own  # noqa: PLC0415 - above
+    from quickthorn.simulations.progress import Shown  # noqa: PLC0415 - above
     from quickthorn.simulations.refusals import doubt  # noqa: PLC0415 - above
     from quickthorn.simulations.scenario import Scenario  # noqa: PLC0415 - above
     from quickthorn.simulations.summary import print_summary  # noqa: PLC0415 - above
@@ -118,25 +110,12 @@ def simulate(
         sys.path.insert(0, str(Path.cwd()))  # as ``python -m`` does
     if words := doubt(scenario):
         typer.echo(f"quickthorn: {words}", err=True)
-    people = Console(stderr=True)
-    bar = Progress(
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-        console=people,
-        transient=True,
-        disable=not people.is_terminal,
-    )
     try:
-        with bar:
-            task = bar.add_task("starting", total=None)
+        with Shown(TimeRemainingColumn()) as shown:
             record = run(
                 scenario,
-                lambda done, total, accuracy: bar.update(
-                    task,
-                    completed=done,
-                    total=total,
-                    description=_state(scenario.rounds, done, accuracy),
+                lambda done, total, accuracy: shown.update(
+                    done, total, _state(scenario.rounds, done, accuracy)
                 ),
             )
     except KeyboardInterrupt:
