@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _CONNECTION = "local"
 _COMMAND_SECONDS = 60.0
+# With one of these in the environment the answer, JSON, is colored wherever it goes.
+_COLORING = ("FORCE_COLOR", "TTY_COMPATIBLE")
 
 
 def write_connection(flower_home: Path, address: str) -> None:
@@ -43,7 +45,7 @@ class FlowerCli:
         """
         self._seconds = seconds
         self._children = children
-        self._environment = dict(environment)
+        self._environment = {key: environment[key] for key in environment if key not in _COLORING}
         self._folder = folder
 
     def start_run(self, app_dir: Path, overrides: Mapping[str, Scalar]) -> str:

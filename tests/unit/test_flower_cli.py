@@ -35,6 +35,15 @@ def test_a_complete_answer_counts_also_where_the_command_hangs(
     assert status(tmp_path, f"echo '{ANSWER}'\n{after}", seconds) == ("running", "")
 
 
+def test_the_answer_is_not_colored_where_a_user_has_all_output_colored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    body = f"test -n \"$FORCE_COLOR$TTY_COMPATIBLE\" || echo '{ANSWER}'"
+    assert status(tmp_path, body, PATIENT) == ("running", "")
+
+
 @pytest.mark.parametrize(
     ("body", "seconds", "words"),
     [
