@@ -49,7 +49,11 @@ class AttackStep:
     @property
     def knows(self) -> Knowledge:
         """Return what it needs to know with these parameters."""
-        return KNOWLEDGE[0] if self.spec.alone(self.parameters) else self.spec.knows
+        name = self.spec.knows_by
+        if name is None:
+            return self.spec.knows
+        usual = self.spec.parameters[name].default
+        return self.spec.knows if self.parameters.get(name, usual) == usual else KNOWLEDGE[0]
 
 
 @dataclass(frozen=True)

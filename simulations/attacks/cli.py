@@ -56,6 +56,7 @@ def describe(spec: AttackSpec) -> dict[str, Any]:
         "kind": spec.kind,
         "summary": spec.summary,
         "knows": spec.knows,
+        "knows_by": spec.knows_by,
         "slow": spec.slow,
         "parameters": describe_parameters(spec),
         "reference": spec.reference,
@@ -124,10 +125,17 @@ def _explain(spec: AttackSpec) -> str:
         inspect.getdoc(spec.apply) or "",
         "",
         f"Parameters in a text form: {parameters_text(spec)}",
-        f"Knows:           {spec.knows}{_slow(spec)}",
+        f"Knows:           {_knows(spec)}{_slow(spec)}",
         f"Reference:       {spec.reference}",
     ]
     return "\n".join(lines)
+
+
+def _knows(spec: AttackSpec) -> str:
+    if spec.knows_by is None:
+        return spec.knows
+    usual = spec.parameters[spec.knows_by].default
+    return f"{spec.knows} with {spec.knows_by}={usual}, else own data alone"
 
 
 def _slow(spec: AttackSpec) -> str:

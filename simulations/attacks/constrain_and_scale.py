@@ -88,5 +88,5 @@ SPEC = AttackSpec(
     knows="all honest updates",
     loss_weight="alpha",
     reference="Bagdasaryan et al., AISTATS 2020",
-    alone=lambda given: given.get("bound", "honest") != "honest",
+    knows_by="bound",
 )

@@ -117,4 +117,5 @@ SPEC = AttackSpec(
     apply=fang_krum,
     knows="all honest updates",
     reference="Fang et al., USENIX Security 2020",
+    knows_by="knowledge",
 )

@@ -102,4 +102,5 @@ SPEC = AttackSpec(
     apply=fang_trimmed_mean,
     knows="all honest updates",
     reference="Fang et al., USENIX Security 2020",
+    knows_by="knowledge",
 )

@@ -28,7 +28,8 @@ def norm_projected_backdoor(
     view
         ``own`` (k, d), usually after an attack on data; ``honest`` (h, d).
     radius
-        R > 0 in the unit of the updates, or the median norm of the honest updates.
+        R > 0 in the unit of the updates, or the median norm of the honest updates. Only with
+        ``median`` does it need to know these.
 
     Returns
     -------
@@ -69,4 +70,6 @@ SPEC = AttackSpec(
     apply=norm_projected_backdoor,
     knows="all honest updates",
     reference="Sun et al., arXiv:1911.07963; Wang et al., NeurIPS 2020",
+    knows_by="radius",
+    by_row=True,
 )

@@ -47,10 +47,6 @@ def _nothing() -> Rows:
     return np.zeros(0, np.float32)
 
 
-def _never(_: Mapping[str, object]) -> bool:
-    return False
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class UpdateView:
     """What the hostile members of one round look at, together. All arrays are read-only.
@@ -194,12 +190,13 @@ class AttackSpec:
         On updates: the parameter, above 0 and at most 1, that weighs the loss beside the distance
         from the model that was sent when its members train, see
         ``quickthorn.simulations.proximal``. None, unless told.
+    knows_by
+        The parameter on which it depends whether it needs to know that: with any other value
+        than the default its own data suffice. None, unless told.
     by_row
-        On updates: whether each row depends on the same row of ``own`` and on nothing else, so
-        that members who know nothing of each other forge the same. Not, unless told.
-    alone
-        From the parameters that are given: whether its own data suffice, whatever else it
-        ``knows`` with others. Never, unless told.
+        On updates: whether each row depends, of the rows of ``own``, on the same one alone, so
+        that members who know their own data and nothing of each other forge the same. Not,
+        unless told.
 
     """
 
@@ -211,8 +208,8 @@ class AttackSpec:
     slow: bool = False
     looks_at_own: bool = True
     loss_weight: str | None = None
+    knows_by: str | None = None
     by_row: bool = False
-    alone: Callable[[Mapping[str, object]], bool] = _never
 
     @property
     def supplied(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from quickthorn.simulations.attacks.spec import (
     UpdateView,
 )
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError, UpdateError
+from tests.attack_forms import FORMS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,6 +82,23 @@ def test_the_text_form_is_read_back(name: str) -> None:
 def test_what_an_attack_knows_depends_on_its_parameters(parameters: str, knows: str) -> None:
     attack = build_attack(f"label_flip | constrain_and_scale{parameters}")
     assert attack.knows == knows
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_an_attack_says_truly_whether_it_looks_at_the_honest(text: str) -> None:
+    attack = build_attack(text)
+    (step,) = attack.steps
+
+    def forged(view: UpdateView) -> NDArray[np.float32]:
+        drawn = {"rng": np.random.default_rng(0)} if step.spec.supplied else {}
+        rows: NDArray[np.float32] = step.spec.apply(view, **drawn, **step.parameters).rows
+        return rows
+
+    view = view_of(previous=np.ones(3, np.float32), defense=lambda values: values.mean(axis=0))
+    # Shorter than the own, so that a bound that follows them binds.
+    near, far = (replace(view, honest=view.honest * np.float32(scale)) for scale in (0.1, 0.2))
+    same = np.array_equal(forged(near), forged(far), equal_nan=True)
+    assert same == (attack.knows == KNOWLEDGE[0])
 
 
 def test_a_bound_of_ones_own_needs_no_honest_updates() -> None:

@@ -45,6 +45,12 @@ def test_parameters_show_their_type_and_default() -> None:
     assert "Parameters in a text form: none" in run("zero")
 
 
+def test_what_an_attack_knows_is_told_by_the_parameter_that_decides_it() -> None:
+    told = "all honest updates with radius=median, else own data alone"
+    assert told in run("norm_projected_backdoor")
+    assert "Knows:           all honest updates\n" in run("alie")
+
+
 def test_json_is_one_object_and_nothing_else() -> None:
     listed = json.loads(run("--json"))["attacks"]
     assert [(attack["kind"], attack["name"]) for attack in listed] == ALL
