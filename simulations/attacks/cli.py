@@ -95,7 +95,10 @@ and then one on the update, as in `label_flip | scaling(factor=6)`; `none` is no
 An attack is shown what it knows, and nothing else: its own data, also all honest updates of
 the round, or also the answers of the defense: what it would make of any updates in this round,
 with all that the server remembers and has learned itself, but without its luck, so that a rule
-that draws answers by another draw than the server's. All updates are deltas from the model that was
+that draws answers by another draw than the server's. All know how many they are, how many
+clients send, the models that were sent and how long an update the server admits. How many the
+defense assumes, `byzantine`, is no number of theirs: only `fang_krum` uses it, to foresee whom
+Krum would choose. All updates are deltas from the model that was
 sent. In the formulas n clients send, of whom k are hostile and h honest; m_H and σ_H are the
 mean and the standard deviation of the honest updates.
 """

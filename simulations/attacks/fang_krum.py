@@ -28,6 +28,9 @@ def fang_krum(view: UpdateView, *, knowledge: Literal["full", "partial"] = "full
 
         λ₀ = 1/((n − 2k − 1) √d) · min_i Σ_{j ∈ N_i} ‖x_i − x_j‖ + max_i ‖x_i‖ / √d
 
+    over the honest i, with N_i the n − k − 2 honest nearest to i. The paper's c is both k, how
+    many attack, and f, how many the server's Krum assumes; here λ₀ counts k, and only the
+    choice that is foreseen, by the n − f − 2 nearest of all, follows f.
     Krum's choice follows from the n × n distances, to which a probe adds one row and column,
     so that a probe does not read the updates. Where n ≤ 2k + 1, whose denominator is not
     positive, 1 stands for it: λ₀ only has to be large. The paper spreads the k rows over a
@@ -36,11 +39,12 @@ def fang_krum(view: UpdateView, *, knowledge: Literal["full", "partial"] = "full
     Parameters
     ----------
     view
-        ``honest`` (h, d) or ``own`` (k, d), and ``byzantine``, the f of the server's Krum.
+        ``honest`` (h, d) and ``byzantine``, the f of the server's Krum; or ``own`` (k, d).
     knowledge
         ``full``: m and the distances are those of the honest updates, and Krum runs over all
         n with the server's f. ``partial``: the members' own updates stand for the honest
-        ones, and Krum is tried over them and one forged row, two, … up to k, until it picks.
+        ones, and Krum is tried over them and one forged row, two, … up to k, until it picks;
+        both k and f are then the number of forged rows.
 
     Returns
     -------

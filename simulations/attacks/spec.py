@@ -60,7 +60,8 @@ class UpdateView:
         (h, d) float32 deltas of the honest members of this round; (0, d) where an attack
         knows only its own.
     byzantine
-        f, how many liars the defense assumes; not k, how many there are.
+        f, how many liars the defense assumes, for what an attack foresees of it. Not k, how many
+        there are, by which a formula counts the hostile: that is the number of rows in ``own``.
     defense
         (h + k, d) values to the (d,) vector that the server would make of them: a question,
         with no effect on the server. None where the defense is unknown.

@@ -13,6 +13,7 @@ from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.registry import available_attacks, find_attack
 from quickthorn.simulations.attacks.spec import UpdateView
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
+from tests.attack_forms import FORMS
 
 NAMES = available_attacks()["update"]
 Rows = NDArray[np.float32]
@@ -143,6 +144,16 @@ def test_fang_on_krum_starts_at_the_bound_of_the_paper_and_not_at_1() -> None:
     bound = min(sums) / 2 + 600
     assert -row[0] in {bound / 2**halvings for halvings in range(17)}
     assert -row[0] > 1.0
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_no_attack_takes_what_the_defense_assumes_for_the_number_of_its_members(text: str) -> None:
+    own, honest = cohort()
+    rows = [forge(text, own=own, honest=honest, byzantine=f) for f in (0, 2, 3, 5)]
+    foresees = build_attack(text) in map(build_attack, ("fang_krum", "fang_krum(knowledge=full)"))
+    for others in rows[1:]:
+        assert foresees or np.array_equal(others, rows[0], equal_nan=True)
+    assert len(np.unique([row[0] for row in rows], axis=0)) > 1 or not foresees
 
 
 def test_mimic_copies_the_honest_client_that_differs_most_and_not_itself_or_the_first() -> None:

@@ -231,13 +231,17 @@ def test_mimic_copies_whom_its_twin_copies(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("shift", [0.0, 0.15])
-def test_fang_krum_goes_as_far_as_the_naive_krum_lets_it(seed: int, shift: float) -> None:
+@pytest.mark.parametrize("byzantine", [0, 3, 4])
+def test_fang_krum_goes_as_far_as_the_naive_krum_lets_it(
+    seed: int, shift: float, byzantine: int
+) -> None:
+    """Three attack, whatever the server's Krum assumes."""
     own, honest, _ = cohort(3, 9, 6, seed, shift)
-    view = UpdateView(own=own, honest=honest, byzantine=3)
-    row, chosen = naive.fang_krum(honest.astype(np.float64).tolist(), 3, 3)
+    view = UpdateView(own=own, honest=honest, byzantine=byzantine)
+    row, chosen = naive.fang_krum(honest.astype(np.float64).tolist(), 3, byzantine)
     np.testing.assert_allclose(forge("fang_krum", view), [row] * 3, rtol=1e-5, atol=1e-9)
     rows = np.concatenate([honest, forge("fang_krum", view)])
-    influence = build("krum", byzantine=3).aggregate(rows).influence
+    influence = build("krum", byzantine=byzantine).aggregate(rows).influence
     assert influence is not None
     assert (influence[9:].sum() == 1.0) == chosen
 
