@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -111,7 +112,8 @@ def simulate(
     if words := doubt(scenario):
         typer.echo(f"quickthorn: {words}", err=True)
     try:
-        with Shown(TimeRemainingColumn()) as shown:
+        # What a model prints goes to stderr, away from the answer.
+        with Shown(TimeRemainingColumn()) as shown, redirect_stdout(sys.stderr):
             record = run(
                 scenario,
                 lambda done, total, accuracy: shown.update(
