@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from quickthorn.client.models import get_state, set_state
 from quickthorn.server.references import resolve
-from quickthorn.strategies.errors import ConfigurationError, QuickthornError
+from quickthorn.strategies.errors import ConfigurationError, QuickthornError, RunError
 from quickthorn.strategies.updates import ModelLayout
 
 if TYPE_CHECKING:
@@ -94,23 +94,21 @@ def rehearse(
     """
     needed = f"It must map (n, {', '.join(map(str, data.features.shape[1:]))}) float32 to logits "
     needed += f"(n, {len(data.classes)})"
-    with blamed(scenario, "as its state was read", "Its state must be tensors in main memory"):
+    with blamed(
+        scenario, "as its state was read", "It must hold floats, in tensors in main memory"
+    ):
         before = get_state(model)
-    try:
         ModelLayout.of(before)
-    except QuickthornError as error:
-        msg = f"model {scenario.model!r} of a scenario cannot be sent: {error}"
-        raise ConfigurationError(msg) from error
     with torch.random.fork_rng(devices=[]):
         for size in (3, 1):
             doing = f"as it classified {_count(size)}"
             with torch.no_grad(), blamed(scenario, doing, needed):
-                _loss(scenario, model.eval(), data, size)
-        for size, holder in _first_by_size(scenario, holders).items():
+                _loss(model.eval(), data, size)
+        for size, (name, samples) in _first_by_size(scenario, holders).items():
             advice = _advice(scenario, holders) if size == 1 else needed
-            doing = f"as it was trained on a batch of {_count(size)}, {_whose(size, holder)}"
+            doing = f"as it was trained on a batch of {_count(size)} from the {samples} of {name}"
             with blamed(scenario, doing, advice):
-                torch.autograd.backward(_loss(scenario, model.train(), data, size))
+                torch.autograd.backward(_loss(model.train(), data, size))
     set_state(model, before)
     model.zero_grad(set_to_none=True)
 
@@ -118,6 +116,8 @@ def rehearse(
 @contextmanager
 def blamed(scenario: Scenario, doing: str, needed: str = "") -> Iterator[None]:
     """Turn what a model of the user's own raises into an error that names it.
+
+    A ``RunError`` passes: that a training diverges is no fault of the model's code.
 
     Example
     -------
@@ -132,14 +132,16 @@ in round 3: IndexError: list index out of range. It must count to 3.
     """
     try:
         yield
-    except QuickthornError:
+    except RunError:
         raise
     except Exception as error:
         if not is_own(scenario):
             raise
         said = " ".join(str(error).split()).rstrip(".")
-        msg = f"model {scenario.model!r} of a scenario failed {doing}: {type(error).__name__}: "
-        msg += f"{said}{_place(scenario, error)}. {needed or f'Mend {scenario.model}'}."
+        if not isinstance(error, QuickthornError):
+            said = f"{type(error).__name__}: {said}"
+        msg = f"model {scenario.model!r} of a scenario failed {doing}: {said}"
+        msg += f"{_place(scenario, error)}. {needed or f'Mend {scenario.model}'}."
         raise ConfigurationError(msg) from error
 
 
@@ -155,7 +157,7 @@ def batch_sizes(samples: int, pace: Pace) -> set[int]:
     return ({pace.batch_size} if full else set()) | ({rest} if rest and steps > full else set())
 
 
-def _loss(scenario: Scenario, model: torch.nn.Module, data: Dataset, size: int) -> torch.Tensor:
+def _loss(model: torch.nn.Module, data: Dataset, size: int) -> torch.Tensor:
     """Return the loss on the first samples, or raise unless there is one logit per class."""
     batch = data.take(np.arange(size) % len(data))
     logits = model(torch.from_numpy(batch.features))
@@ -163,11 +165,7 @@ def _loss(scenario: Scenario, model: torch.nn.Module, data: Dataset, size: int) 
     if not isinstance(logits, torch.Tensor) or logits.shape != expected:
         tensor = isinstance(logits, torch.Tensor)
         got = f"shape {tuple(logits.shape)}" if tensor else type(logits).__name__
-        msg = (
-            f"model {scenario.model!r} of a scenario must give logits of shape {expected} for "
-            f"{_count(size)} of shape {data.features.shape[1:]}, one per class; got {got}. "
-            f"Mend {scenario.model}."
-        )
+        msg = f"it must give logits of shape {expected}, one per class; got {got}."
         raise ConfigurationError(msg)
     return cross_entropy(logits, torch.from_numpy(batch.labels))
 
@@ -197,11 +195,6 @@ def _place(scenario: Scenario, error: Exception) -> str:
     file = getattr(module, "__file__", None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-
-
-def _whose(size: int, holder: Holder) -> str:
-    name, samples = holder
-    return f"all of {name}" if size == samples else f"of the {samples} of {name}"
 
 
 def _count(size: int) -> str:

@@ -25,6 +25,7 @@ TAIL = "tail_backdoor(source=0, target=1)"
 MODELS = """
 import torch
 from torch import nn
+from quickthorn.client.models import build_model
 
 class Base(nn.Module):
     def __init__(self, shape, classes):
@@ -66,6 +67,9 @@ def lonely(shape):
 
 def broken(shape, classes):
     raise RuntimeError("no network\\nhere.")
+
+def borrowed(shape, classes):
+    return build_model("cnn", shape, classes, seed=0)
 
 def text(shape, classes):
     return "a model"
@@ -111,14 +115,21 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("raising:factory", ("cannot import 'raising:factory'", "missing.pt")),
         ("models_of_mine:lonely", ("2 were given", "(30,)", "(sample shape, number of classes)")),
         ("models_of_mine:broken", ("RuntimeError: no network here (", "models_of_mine.py, line ")),
+        ("models_of_mine:borrowed", ("classes: the cnn needs images", "models_of_mine.py, line ")),
         ("models_of_mine:text", ("must return a torch.nn.Module; got str",)),
-        ("models_of_mine:ten", ("shape (3, 2) for 3 samples", "one per class; got shape (3, 10)")),
-        ("models_of_mine:Squeezed", ("shape (1, 2) for 1 sample", "got shape (2,)")),
+        (
+            "models_of_mine:ten",
+            ("classified 3 samples: it must", "got shape (3, 10). It must map (n, 30)"),
+        ),
+        (
+            "models_of_mine:Squeezed",
+            ("1 sample: it must give logits of shape (1, 2)", "got shape (2,)"),
+        ),
         ("models_of_mine:Pair", ("got tuple",)),
         ("models_of_mine:double", ("same dtype", "It must map (n, 30) float32 to logits (n, 2)")),
-        ("models_of_mine:lazy", ("uninitialized parameter", "must be tensors")),
-        ("models_of_mine:Shared", ("'Linear' object has no attribute 'detach'", "must be tensors")),
-        ("models_of_mine:empty", ("cannot be sent: the model has no floating-point tensor",)),
+        ("models_of_mine:lazy", ("uninitialized parameter", "main memory")),
+        ("models_of_mine:Shared", ("'Linear' object has no attribute 'detach'", "main memory")),
+        ("models_of_mine:empty", ("as its state was read: the model has no floating-point",)),
         ("models_of_mine:frozen", ("does not require grad", "as it was trained on a batch of")),
     ],
 )
@@ -133,7 +144,7 @@ def test_what_is_wrong_with_it_is_said_with_its_name(model: str, words: tuple[st
 def test_a_batch_of_one_that_it_cannot_take_is_refused_with_a_way_out() -> None:
     with pytest.raises(ConfigurationError, match="more than 1 value per channel") as caught:
         run(model="models_of_mine:normed", batch_size=8)
-    assert "on a batch of 1 sample, of the 65 of client-0: ValueError" in str(caught.value)
+    assert "on a batch of 1 sample from the 65 of client-0: ValueError" in str(caught.value)
     assert "GroupNorm" in str(caught.value)
     # Members have 65 and 64 samples, and 9 would leave one of 64.
     assert "or batch_size=10, which leaves nobody a batch of one." in str(caught.value)
@@ -145,14 +156,14 @@ def test_a_batch_of_one_that_it_cannot_take_is_refused_with_a_way_out() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"defense": "fltrust", "batch_size": 33}, "of the 100 of the server"),
-        ({"attackers": 1, "attack": TAIL, "batch_size": 42}, "of the 85 of client-6"),
+        ({"defense": "fltrust", "batch_size": 33}, "from the 100 of the server"),
+        ({"attackers": 1, "attack": TAIL, "batch_size": 42}, "from the 85 of client-6"),
     ],
 )
 def test_the_root_set_and_poisoned_data_are_cut_into_batches_too(
     changes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=f"a batch of 1 sample, .*{words}: ValueError"):
+    with pytest.raises(ConfigurationError, match=f"a batch of 1 sample {words}: ValueError"):
         run(model="models_of_mine:normed", **changes)
     plain = {"defense": "mean", "attack": "none"}
     assert run(model="models_of_mine:normed", **(changes | plain)).final > 0.5
@@ -165,7 +176,7 @@ def test_a_batch_of_one_that_never_comes_is_no_fault() -> None:
     rare: dict[str, Any] = {"clients": 6, "batch_size": 75, "clients_per_round": 1, "rounds": 1}
     seeds = {draw(dataclasses.replace(SMALL, **rare, seed=seed), 1)[0]: seed for seed in range(20)}
     assert run(model=model, **rare, seed=seeds[5]).verdicts == {"client-5": {"ok": 1}}
-    with pytest.raises(ConfigurationError, match="a batch of 1 sample, of the 76 of client-2"):
+    with pytest.raises(ConfigurationError, match="a batch of 1 sample from the 76 of client-2"):
         run(model=model, **rare, seed=seeds[2])
 
 
