@@ -6,26 +6,29 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
-from quickthorn.simulations.comparison.ranking import rank
+from quickthorn.simulations.comparison.cards import card
+from quickthorn.simulations.comparison.ranking import is_pending, rank, unranked
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS
-from quickthorn.simulations.comparison.texts import duration, interval, percent, points
+from quickthorn.simulations.comparison.texts import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quickthorn.simulations.comparison.backdoors import Backdoor
-    from quickthorn.simulations.comparison.ranking import Standing
-    from quickthorn.simulations.comparison.summary import Condition, Summary
+    from quickthorn.simulations.comparison.ranking import Standing, Unranked
+    from quickthorn.simulations.comparison.summary import Summary
+
+_MOST_NAMES = 4  # a longer list is cut, or only counted
 
 
 def answers(summary: Summary) -> str:
     """Return the section at the top: which defense to take, and on what evidence."""
-    cards = "".join(_card(summary, condition) for condition in summary.conditions)
+    cards = "".join(card(summary, condition) for condition in summary.conditions)
     return (
         '<section aria-labelledby="answer"><h2 id="answer">Which defense should I take?</h2>'
         f'<p class="lead">{_in_one_line(summary)}</p>'
         '<p class="soft">The one with the best worst case over every attack and every division '
-        "of the data in this grid; one that lets a backdoor in stands behind all that let none in. "
+        "of the data in this grid; one that lets a backdoor in stands behind all that let none in, "
+        "and one with a run that failed or is missing is not ranked. "
         f"{_confidence(summary)}</p>"
         f'<div class="cards">{cards}</div></section>'
     )
@@ -35,7 +38,7 @@ def _in_one_line(summary: Summary) -> str:
     """Return the answer, with how often it is the answer."""
     standings = [found for item in summary.conditions if (found := rank(summary, item))]
     if not standings:
-        return "The grid is not far enough for an answer."
+        return "No defense is ranked: none has all the runs that its grid asks for."
     # Who is first, or tied with the first, under the most conditions; ties by the order there.
     good = Counter(item.defense for found in standings for item in found if _is_good(item, found))
     best = max(good, key=lambda name: good[name])
@@ -46,13 +49,17 @@ def _in_one_line(summary: Summary) -> str:
         if item.defense == best and _is_good(item, found)
     )
     often = ""
-    if len(standings) > 1:
-        every = good[best] == len(standings)
-        often = " under all conditions" if every else f" under {good[best]} of {len(standings)}"
-        often += "" if every else " conditions"
+    of = len(summary.conditions)
+    if of > 1:
+        often = f" under {'all' if good[best] == of else f'{good[best]} of {of}'} conditions"
+    left_out = [unranked(summary, one) for one in summary.conditions]
+    begin = "No answer yet, as runs are missing. So far " if any(map(is_pending, left_out)) else ""
+    which = "ranked" if any(left_out) else "in this grid"
+    every = "ranked defense" if any(left_out) else "defense"
     return (
-        f"<b>{escape(best)}</b>: nothing in this grid{_among(standings, best)} has a better worst "
-        f"case{often} (accuracy of at least {percent(lowest)} %).{_let_in(standings)}"
+        f"{begin}<b>{escape(best)}</b>: nothing {which}{_among(standings, best)} has a better "
+        f"worst case{often} (accuracy of at least {percent(lowest)} %)."
+        f"{_let_in(standings, every)}{_left_out(summary, left_out)}"
     )
 
 
@@ -67,14 +74,26 @@ def _among(standings: Sequence[Sequence[Standing]], best: str) -> str:
     return " that lets no backdoor in" if own and not all(own) else ""
 
 
-def _let_in(standings: Sequence[Sequence[Standing]]) -> str:
+def _let_in(standings: Sequence[Sequence[Standing]], every: str) -> str:
     """Return a warning where every defense lets a backdoor in."""
     firsts = [found[0].backdoor for found in standings]
     bad = sum(first is not None and first.is_in for first in firsts)
     if not bad:
         return ""
     where = f" under {bad} of {len(firsts)} conditions" if bad < len(firsts) else ""
-    return f" <b>But every defense lets a backdoor in{where}.</b>"
+    return f" <b>But every {every} lets a backdoor in{where}.</b>"
+
+
+def _left_out(summary: Summary, left_out: Sequence[Sequence[Unranked]]) -> str:
+    """Return which defenses the answer does not speak of; the cards say why."""
+    found = [{item.defense for item in items} for items in left_out]
+    names = [name for name in summary.defenses if any(name in own for own in found)]
+    if not names:
+        return ""
+    where = "" if all(own == found[0] for own in found) else " under every condition"
+    if len(names) > _MOST_NAMES:
+        return f" {len(names)} of {len(summary.defenses)} defenses are not ranked{where}."
+    return f" Not ranked{where}: {escape(', '.join(names))}."
 
 
 def _is_good(item: Standing, standings: Sequence[Standing]) -> bool:
@@ -86,74 +105,3 @@ def _confidence(summary: Summary) -> str:
     if seeds < FEWEST_SEEDS:
         return "One number per cell: too few seeds for an interval."
     return f"± is the 95 % t-interval over {seeds} seeds."
-
-
-def _card(summary: Summary, condition: Condition) -> str:
-    standings = rank(summary, condition)
-    if not standings:
-        words = "No defense has a result under every attack yet."
-        return f'<article class="card">{_when(condition)}<p>{words}</p></article>'
-    best = standings[0]
-    ties = [standing for standing in standings[1:] if standing.tied]
-    facts = [("Tied with", _names(ties) if ties else "none")]
-    if best.backdoor is not None:
-        facts.append(("Backdoors", _backdoor(best.backdoor)))
-    if best.loss is not None:
-        facts.append(("Lost without attack", f"{points(best.loss)} points"))
-    facts.append(("Cost", f"{duration(best.seconds)} per round"))
-    if len(standings) > 1:
-        facts.append(("Worst choice", _last(standings[-1])))
-    items = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
-    where = f" on {best.split}" if len(summary.splits_of(condition)) > 1 else ""
-    return (
-        f'<article class="card">{_when(condition)}'
-        f'<p class="take">Take {escape(best.defense)}</p>'
-        f'<p class="score"><b>{percent(best.worst.mean)} %</b>{_spread(best)}</p>'
-        f'<p class="why">accuracy in the worst case: {escape(best.attack)}{escape(where)}</p>'
-        f"<dl>{items}</dl>{_by_split(summary, condition)}</article>"
-    )
-
-
-def _backdoor(found: Backdoor) -> str:
-    state = "one gets in" if found.is_in else "none gets in"
-    return f"{state} ({percent(found.success)} %, floor {percent(found.floor)} %)"
-
-
-def _last(standing: Standing) -> str:
-    let_in = standing.backdoor is not None and standing.backdoor.is_in
-    words = ", lets a backdoor in" if let_in else ""
-    return f"{standing.defense}: {percent(standing.worst.mean)} %{words}"
-
-
-def _when(condition: Condition) -> str:
-    differ = condition.attackers != condition.byzantine
-    assumed = f"f assumed {condition.byzantine}"
-    assumed = f'<span class="differ">{assumed}</span>' if differ else assumed
-    hostile = f"{condition.attackers} of {condition.clients} clients hostile"
-    return f'<p class="when">{hostile}, {assumed}</p>'
-
-
-def _spread(standing: Standing) -> str:
-    half = standing.worst.half
-    return "" if half is None else f"<span>± {percent(half)}</span>"
-
-
-def _names(standings: Sequence[Standing]) -> str:
-    return ", ".join(f"{item.defense} ({percent(item.worst.mean)})" for item in standings)
-
-
-def _by_split(summary: Summary, condition: Condition) -> str:
-    splits = summary.splits_of(condition)
-    if len(splits) < 2:  # noqa: PLR2004 - one split is the whole
-        return ""
-    items = []
-    for split in splits:
-        standings = rank(summary, condition, (split,))
-        if standings:
-            best, ties = standings[0], [item for item in standings[1:] if item.tied]
-            tied = f"; tied: {_names(ties)}" if ties else ""
-            items.append(
-                f"<li>{escape(split)}: <b>{escape(best.defense)}</b>, {interval(best.worst)} % "
-                f"under {escape(best.attack)}{escape(tied)}</li>"
-            )
-    return f"<details><summary>On each split</summary><ul>{''.join(items)}</ul></details>"

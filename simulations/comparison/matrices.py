@@ -46,6 +46,11 @@ class Entry:
     failed: int
     missing: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it is of all the runs that are planned."""
+        return self.value is not None and not (self.failed or self.missing)
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -64,16 +69,13 @@ class Matrix:
         return _FIGURES[self.measure][2]
 
     def worst(self, row: str) -> str | None:
-        """Return the attack with the worst entry of a row, or None if one is not known."""
-        known = {
-            attack: entry.value.value.mean
-            for attack in self.columns
-            if attack != NO_ATTACK and (entry := self.entries[row, attack]).value is not None
-        }
-        if not known or len(known) < len([name for name in self.columns if name != NO_ATTACK]):
+        """Return the attack with the worst entry of a row, or None if one is not whole."""
+        entries = {name: self.entries[row, name] for name in self.columns if name != NO_ATTACK}
+        if not entries or not all(entry.is_whole for entry in entries.values()):
             return None
+        means = {name: entry.value.value.mean for name, entry in entries.items() if entry.value}
         pick = min if self.low_is_bad else max
-        return pick(known, key=lambda attack: known[attack])
+        return pick(means, key=lambda name: means[name])
 
 
 def views(summary: Summary, condition: Condition) -> tuple[str, ...]:

@@ -92,16 +92,17 @@ def worst_case(
 ) -> tuple[str, Reading] | None:
     """Return the attack under which a defense ends with the lowest accuracy, and that accuracy.
 
-    None if the result of an attack is missing: then the worst case is not known.
+    Over every attack and split that the grid asks of some defense under the condition. None if
+    this defense is not run under one of them, or a run is missing: then it is not known.
     """
-    attacks = summary.hostile if condition.attackers else summary.attacks
-    found = {
-        attack: read(summary, condition, (defense, attack), splits=splits) for attack in attacks
-    }
-    known = [(attack, reading) for attack, reading in found.items() if reading is not None]
-    if not known or len(known) < len(attacks):
-        return None
-    return min(known, key=lambda pair: pair[1].value.mean)
+    known = []
+    for attack, split in summary.asked(condition, splits):
+        cell = summary.cell(condition, split, defense, attack)
+        value = cell.of("final") if cell is not None and cell.is_whole else None
+        if value is None:
+            return None
+        known.append((attack, Reading(value, split)))
+    return min(known, key=lambda pair: pair[1].value.mean, default=None)
 
 
 def loss(

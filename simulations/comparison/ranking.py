@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -54,21 +55,48 @@ class Standing:
     seconds: float | None
 
 
+@dataclass(frozen=True)
+class Unranked:
+    """A defense without a place in the order: its worst case is not known.
+
+    Attributes
+    ----------
+    defense
+        Its text form.
+    done, planned
+        How many runs the condition asks of it, with an attack and without, and how many are done.
+    failed, missing
+        Attack and split to how many of these runs failed, or are not done yet.
+    unplanned
+        Attacks and splits under which the grid runs other defenses and not this one.
+
+    """
+
+    defense: str
+    done: int
+    planned: int
+    failed: Mapping[tuple[str, str], int]
+    missing: Mapping[tuple[str, str], int]
+    unplanned: tuple[tuple[str, str], ...]
+
+
 def rank(
     summary: Summary, condition: Condition, splits: Sequence[str] = ()
 ) -> tuple[Standing, ...]:
     """Order the defenses by their worst case over all attacks and the splits, best first.
 
-    Accuracy does not show a backdoor, so a defense that lets one in stands behind all that let
-    none in. One is tied with the first if both let one in or neither does, and the 95 %
-    t-interval of the difference of their worst cases, seed by seed, holds zero; with fewer than
-    3 common seeds, if the means differ by less than 1 point. A defense that lacks the result of
-    an attack is left out: its worst case is not known.
+    Only those that have all their runs; ``unranked`` returns the others. Accuracy does not show a
+    backdoor, so a defense that lets one in stands behind all that let none in. One is tied with
+    the first if both let one in or neither does, and the 95 % t-interval of the difference of
+    their worst cases, seed by seed, holds zero; with fewer than 3 common seeds, if the means
+    differ by less than 1 point.
     """
+    left_out = {item.defense for item in unranked(summary, condition, splits)}
     worst = {
         defense: found
         for defense in summary.defenses
-        if (found := worst_case(summary, condition, defense, splits)) is not None
+        if defense not in left_out
+        and (found := worst_case(summary, condition, defense, splits)) is not None
     }
     backdoors = {name: worst_backdoor(summary, condition, name, splits) for name in worst}
     is_in = {name: found is not None and found.is_in for name, found in backdoors.items()}
@@ -88,6 +116,46 @@ def rank(
             seconds=seconds_per_round(summary, name),
         )
         for name in order
+    )
+
+
+def unranked(
+    summary: Summary, condition: Condition, splits: Sequence[str] = ()
+) -> tuple[Unranked, ...]:
+    """Return the defenses that cannot be compared yet, or not at all, and what they lack.
+
+    A worst case over fewer runs than planned, or than the other defenses have, is no worst case:
+    it would reward whoever failed under the worst attack.
+    """
+    asked = summary.asked(condition, splits)
+    found = (_lack(summary, condition, defense, asked) for defense in summary.defenses)
+    return tuple(item for item in found if item is not None)
+
+
+def is_pending(left_out: Sequence[Unranked]) -> bool:
+    """Return whether the order may still change: runs are not done yet."""
+    return any(item.missing for item in left_out)
+
+
+def _lack(
+    summary: Summary, condition: Condition, defense: str, asked: Sequence[tuple[str, str]]
+) -> Unranked | None:
+    splits = dict.fromkeys(split for _, split in asked)
+    cells = {
+        (attack, split): cell
+        for attack, split in product(summary.attacks, splits)
+        if (cell := summary.cell(condition, split, defense, attack)) is not None
+    }
+    unplanned = tuple(pair for pair in asked if pair not in cells)
+    if not unplanned and all(cell.is_whole for cell in cells.values()):
+        return None
+    return Unranked(
+        defense=defense,
+        done=sum(len(cell.by_seed) for cell in cells.values()),
+        planned=sum(cell.planned for cell in cells.values()),
+        failed={pair: cell.failed for pair, cell in cells.items() if cell.failed},
+        missing={pair: cell.missing for pair, cell in cells.items() if cell.missing},
+        unplanned=unplanned,
     )
 
 

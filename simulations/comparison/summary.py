@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -107,6 +108,16 @@ class Cell:
     failed: int
     missing: int
 
+    @property
+    def planned(self) -> int:
+        """Return how many runs the grid asks for."""
+        return len(self.by_seed) + self.failed + self.missing
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether all of them are done."""
+        return not (self.failed or self.missing)
+
     def of(self, figure: str) -> Estimate | None:
         """Return a figure of the runs (see ``figure_of``), or None if no run has it."""
         values = [figure_of(record, figure) for record in self.by_seed.values()]
@@ -134,6 +145,18 @@ class Summary:
         """Return the splits that have a cell with so many clients."""
         have = {key.split for key in self.cells if key.condition.clients == condition.clients}
         return tuple(split for split in self.splits if split in have)
+
+    def asked(
+        self, condition: Condition, splits: Sequence[str] = ()
+    ) -> tuple[tuple[str, str], ...]:
+        """Return each (attack, split) under which the grid asks for some defense.
+
+        Those without an attack are among them only where the condition has no attackers.
+        """
+        planned = {(key.attack, key.split) for key in self.cells if key.condition == condition}
+        return tuple(
+            pair for pair in product(self.attacks, splits or self.splits) if pair in planned
+        )
 
     @property
     def hostile(self) -> tuple[str, ...]:

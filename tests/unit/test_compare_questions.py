@@ -10,7 +10,7 @@ import pytest
 from quickthorn.simulations.comparison.answers import answers
 from quickthorn.simulations.comparison.breakdown import breakdown, families
 from quickthorn.simulations.comparison.questions import loss, read, seconds_per_round, unattacked
-from quickthorn.simulations.comparison.ranking import rank
+from quickthorn.simulations.comparison.ranking import rank, unranked
 from quickthorn.simulations.comparison.results import defense_seconds, false_alarms
 from quickthorn.simulations.comparison.summary import Condition, Summary, estimate, summarize
 from quickthorn.simulations.comparison.texts import breakdown_text
@@ -37,6 +37,10 @@ def summary(
 
     tables = {"defense": list(defenses), "attack": ATTACKS, "attackers": [2], "seed": [0, 1, 2]}
     return summarize(results({**tables, **grid}, make))
+
+
+def ends_at(final: float) -> Callable[[Scenario], SimulationRecord]:
+    return lambda scenario: record(scenario, final)
 
 
 def test_the_interval_is_students() -> None:
@@ -133,15 +137,45 @@ def test_a_high_floor_of_one_split_hides_no_backdoor_of_another() -> None:
     assert (found.backdoor.success, found.backdoor.floor) == pytest.approx((0.4, 0.01))
 
 
-def test_a_defense_without_all_its_attacks_is_not_ranked() -> None:
-    found = summary(
-        lambda s: None if (s.defense, s.attack) == ("median", "gaussian") else 0.8,
-        defenses=("median", "krum"),
-    )
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("lacking", ["ValueError: no", None])
+def test_a_defense_that_lacks_one_planned_run_is_not_ranked(
+    attack: str, lacking: str | None
+) -> None:
+    # Without the seed that it lacks the median is the best by far.
+    def make(scenario: Scenario) -> SimulationRecord | str | None:
+        if (scenario.defense, scenario.attack, scenario.seed) == ("median", attack, 2):
+            return lacking
+        return record(scenario, 0.9 if scenario.defense == "median" else 0.8)
+
+    tables = {"defense": ["median", "krum"], "attack": ATTACKS, "attackers": [2]}
+    found = summarize(results({**tables, "seed": [0, 1, 2]}, make))
     assert [item.defense for item in rank(found, F2)] == ["krum"]
-    cell = found.cell(F2, "iid", "median", "gaussian")
-    assert cell is not None
-    assert (cell.failed, cell.missing, cell.of("final")) == (3, 0, None)
+    (left_out,) = unranked(found, F2)
+    assert (left_out.defense, left_out.done, left_out.planned) == ("median", 8, 9)
+    lacks = left_out.missing if lacking is None else left_out.failed
+    assert lacks == {(attack, "iid"): 1}
+    assert [len(left_out.failed), len(left_out.missing)] == [lacking is not None, lacking is None]
+
+
+def test_a_defense_that_is_planned_under_fewer_attacks_is_not_ranked() -> None:
+    shared = {"attackers": [2], "seed": [0]}
+    easy = results({**shared, "defense": ["median"], "attack": ["sign_flip"]}, ends_at(0.9))
+    hard = results({**shared, "defense": ["krum"], "attack": ATTACKS}, ends_at(0.5))
+    found = summarize((*easy, *hard))
+    assert [item.defense for item in rank(found, F2)] == ["krum"]
+    (left_out,) = unranked(found, F2)
+    assert (left_out.done, left_out.planned) == (1, 1)
+    assert left_out.unplanned == (("gaussian", "iid"),)
+
+
+def test_an_attack_that_is_planned_elsewhere_alone_is_not_missed() -> None:
+    shared = {"defense": ["median"], "seed": [0]}
+    few = results({**shared, "attack": ["sign_flip"], "attackers": [1]}, ends_at(0.9))
+    many = results({**shared, "attack": ATTACKS, "attackers": [2], "split": ["iid"]}, ends_at(0.5))
+    found = summarize((*few, *many))
+    assert [item.worst.mean for item in rank(found, Condition(20, 1, 1))] == [0.9]
+    assert [item.worst.mean for item in rank(found, F2)] == [0.5]
 
 
 def test_over_splits_the_worst_is_of_one_and_the_mean_is_seed_by_seed() -> None:
@@ -267,6 +301,17 @@ def test_the_breakdown_point_is_the_last_that_holds(
     assert breakdown_text(breakdown(found, family, "median")) == words
 
 
+def test_a_worst_case_of_which_a_run_is_missing_ends_no_breakdown_point() -> None:
+    def make(scenario: Scenario) -> SimulationRecord | None:
+        last = scenario.attackers == 4 and scenario.attack == "gaussian" and scenario.seed == 1
+        return None if last else record(scenario, 0.9)
+
+    grid = {"defense": ["median"], "attack": ATTACKS, "attackers": [2, 4], "seed": [0, 1]}
+    found = summarize(results(grid, make))
+    (family,) = families(found).values()
+    assert breakdown_text(breakdown(found, family, "median")) == "≥ 2"
+
+
 def test_a_defense_that_lets_a_backdoor_in_is_broken() -> None:
     def make(scenario: Scenario) -> SimulationRecord:
         success = 0.3 if scenario.attackers == 4 else 0.05
@@ -310,6 +355,46 @@ def test_the_answer_says_what_it_is_the_best_of(success: dict[str, float], words
     page = answers(summarize(results(grid, make)))
     assert words in page
     assert ("every defense lets" in page) == (success == {"mean": 0.5, "median": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("lacking", "lead", "card"),
+    [
+        (
+            None,
+            "No answer yet, as runs are missing. So far <b>mean</b>: nothing ranked ",
+            "So far mean",
+        ),
+        ("ValueError: no", "<b>mean</b>: nothing ranked ", "Take mean"),
+    ],
+)
+def test_an_answer_names_whom_it_leaves_out_and_why(
+    lacking: str | None, lead: str, card: str
+) -> None:
+    def make(scenario: Scenario) -> SimulationRecord | str | None:
+        lacks = (scenario.defense, scenario.attack) == ("median", "gaussian")
+        return lacking if lacks and scenario.seed else record(scenario, 0.9)
+
+    grid = {"defense": ["mean", "median"], "attack": ATTACKS, "attackers": [2], "seed": [0, 1, 2]}
+    page = answers(summarize(results(grid, make)))
+    assert f'<p class="lead">{lead}' in page
+    assert "Not ranked: median." in page
+    assert f'<p class="take">{card}</p>' in page
+    state = "failed" if lacking else "not done yet"
+    assert f"<b>median</b>: 7 of 9 runs done; 2 {state} (gaussian)</li>" in page
+
+
+def test_where_nothing_is_ranked_nothing_is_answered() -> None:
+    shared = {"attack": ATTACKS, "attackers": [2], "seed": [0]}
+    parts = [
+        results({**shared, "defense": [name], "split": [split]}, ends_at(0.9))
+        for name, split in (("mean", "iid"), ("median", "shards"))
+    ]
+    page = answers(summarize([item for part in parts for item in part]))
+    assert "No defense is ranked" in page
+    assert "Take" not in page
+    lacks = "not in the grid: sign_flip on shards, gaussian on shards"
+    assert f"<b>mean</b>: 3 of 3 runs done; {lacks}</li>" in page
 
 
 def test_what_is_assumed_makes_families() -> None:

@@ -166,7 +166,7 @@ def test_detection_stands_beside_its_false_alarms(page: str) -> None:
 
 def test_a_page_without_enough_runs_says_so() -> None:
     text = text_of(report(results({"defense": ["mean"]}, lambda _: None)))
-    assert "The grid is not far enough for an answer." in text
+    assert "No defense is ranked: none has all the runs that its grid asks for." in text
     assert "1 run not done yet" in text
 
 
