@@ -7,6 +7,7 @@ pool      processes of this machine that work through the runs; worker is one of
 cluster   the same on a Ray cluster
 results   a run and what became of it, as a tidy row
 summary   cells over seeds with intervals; questions and ranking, what is asked of them
-figures   the pictures for a paper; report, answers, cards, tables and charts make the page
+figures   the pictures for a paper
+report    the page for people; header, answers, cards, tables and charts are its parts
 published tables of a paper, beside which reproduction puts ours
 """

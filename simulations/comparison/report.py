@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from html import escape
 from importlib import resources
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from quickthorn.simulations.comparison.backdoors import OPEN
 from quickthorn.simulations.comparison.breakdown import WITHIN, families
 from quickthorn.simulations.comparison.charts import breakdown_chart
 from quickthorn.simulations.comparison.colors import scale_start
+from quickthorn.simulations.comparison.header import header
 from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix, views
 from quickthorn.simulations.comparison.ranking import SAME
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, summarize
@@ -42,7 +42,7 @@ def report(results: Sequence[Result]) -> str:
     """
     summary = summarize(results)
     parts = [
-        _header(results, summary),
+        header(results),
         "<main>",
         answers(summary),
         _controls(summary),
@@ -94,59 +94,6 @@ _PAGE = """<!doctype html>
 
 def _asset(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
-
-
-def _header(results: Sequence[Result], summary: Summary) -> str:
-    scenario = results[0].run.scenario
-    counts = Counter(result.status for result in results)
-    seeds = len({result.run.scenario.seed for result in results})
-    sizes = sorted({condition.clients for condition in summary.conditions})
-    facts = [
-        (scenario.dataset, "data"),
-        (scenario.model, "model"),
-        (" or ".join(map(str, sizes)), "clients"),
-        (str(scenario.rounds), "rounds"),
-        (str(seeds), "seed" if seeds == 1 else "seeds"),
-        (f"{counts['done']} of {len(results)}", "runs done"),
-    ]
-    items = "".join(f"<li><b>{escape(value)}</b> {name}</li>" for value, name in facts)
-    notices = []
-    if counts["failed"] or counts["interrupted"]:
-        lost = counts["failed"] + counts["interrupted"]
-        notices.append(
-            f"{lost} {_runs(lost)} failed and {'is' if lost == 1 else 'are'} in no figure below: "
-            f'<a href="#failures">see why</a>.'
-        )
-    if counts["not run"]:
-        left = counts["not run"]
-        notices.append(f"{left} {_runs(left)} not done yet; the same command goes on with them.")
-    notices += _mixture(results)
-    if seeds < FEWEST_SEEDS:
-        notices.append(
-            f"Fewer than {FEWEST_SEEDS} seeds: there are no confidence intervals, and a difference "
-            f"below {100 * SAME:.0f} point is called a tie."
-        )
-    return (
-        f'<header><h1>Comparison of defenses</h1><ul class="facts">{items}</ul>'
-        + "".join(f'<p class="notice">{notice}</p>' for notice in notices)
-        + "</header>"
-    )
-
-
-def _mixture(results: Sequence[Result]) -> list[str]:
-    """Return a notice for each package of which the runs had several versions."""
-    known = [item.outcome.versions for item in results if item.outcome is not None]
-    names = sorted({name for versions in known for name in versions})
-    found = {name: sorted({had[name] for had in known if name in had}) for name in names}
-    return [
-        f"The runs were made with {name} {escape(' and '.join(had))}: their bits may differ."
-        for name, had in found.items()
-        if len(had) > 1
-    ]
-
-
-def _runs(count: int) -> str:
-    return "run" if count == 1 else "runs"
 
 
 def _controls(summary: Summary) -> str:

@@ -110,6 +110,40 @@ def test_the_answer_stands_at_the_top_with_its_evidence(page: str) -> None:
     assert "f assumed 4" in card
 
 
+def test_the_head_lists_every_value_of_every_axis(page: str) -> None:
+    text = text_of(page)
+    for told in (
+        "Defenses mean · median · krum ",
+        "Attacks none · sign_flip · gaussian ",
+        "Splits iid · shards ",
+        "Hostile clients 2 · 4 ",
+        "Assumed (f) 4 ",
+        "Seeds 0 · 1 · 2 ",
+    ):
+        assert text.index(told) < text.index("Which defense should I take?")
+
+
+def test_a_long_axis_is_counted_and_its_values_are_there_on_demand() -> None:
+    splits = [{"name": f"division {n}", "alpha": n + 1} for n in range(20)]
+    grid = {"defense": ["mean"], "split": splits}
+    page = report(results(grid, lambda scenario: record(scenario, 0.9)))
+    (told,) = re.findall(r"<dt>Splits</dt><dd><details>(.*?)</details>", page)
+    assert told.startswith("<summary>20</summary>")
+    assert re.findall(r"<li>(.*?)</li>", told) == [f"division {n}" for n in range(20)]
+
+
+def test_who_assumes_as_many_liars_as_there_are_is_told_so() -> None:
+    grid = {**GRID, "byzantine": "attackers"}
+    text = text_of(report(results(grid, lambda scenario: record(scenario, 0.9))))
+    assert "Hostile clients 2 · 4 Assumed (f) as many as are hostile Seeds" in text
+
+
+def test_settings_that_differ_between_splits_are_all_told() -> None:
+    grid = {"defense": ["mean"], "split": [{"rounds": 2}, {"rounds": 5}]}
+    text = text_of(report(results(grid, lambda scenario: record(scenario, 0.9))))
+    assert "2 or 5 rounds" in text
+
+
 def test_a_wrong_assumption_is_marked(page: str) -> None:
     assert '<span class="differ">f assumed 4</span>' in page
     assert page.count('class="differ"') == 1  # of the two conditions, the one with 2 hostile
