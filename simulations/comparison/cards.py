@@ -5,15 +5,23 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from quickthorn.simulations.comparison.questions import reference
 from quickthorn.simulations.comparison.ranking import is_pending, rank, unranked
-from quickthorn.simulations.comparison.texts import duration, interval, percent, points
+from quickthorn.simulations.comparison.texts import (
+    count,
+    duration,
+    interval,
+    on_splits,
+    percent,
+    points,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from quickthorn.simulations.comparison.backdoors import Backdoor
     from quickthorn.simulations.comparison.ranking import Standing, Unranked
-    from quickthorn.simulations.comparison.summary import Condition, Summary
+    from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
 
 _MOST_NAMES = 4  # a longer list is cut
 
@@ -31,8 +39,10 @@ def card(summary: Summary, condition: Condition) -> str:
     if best.backdoor is not None:
         facts.append(("Backdoors", _backdoor(best.backdoor)))
     if best.loss is not None:
-        facts.append(("Lost without attack", f"{points(best.loss)} points"))
-    facts.append(("Cost", f"{duration(best.seconds)} per round"))
+        facts.append(("Lost without attack", _loss(summary, condition, best.loss)))
+    if best.cost is not None:
+        runs = count(best.cost.runs, "run")
+        facts.append(("Cost", f"{duration(best.cost.seconds)} per round, median of {runs}"))
     if len(standings) > 1:
         facts.append(("Worst choice", _last(standings[-1])))
     items = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
@@ -84,6 +94,14 @@ def _places(pairs: Collection[tuple[str, str]], *, several: bool) -> str:
 def _backdoor(found: Backdoor) -> str:
     state = "one gets in" if found.is_in else "none gets in"
     return f"{state} ({percent(found.success)} %, floor {percent(found.floor)} %)"
+
+
+def _loss(summary: Summary, condition: Condition, lost: Estimate) -> str:
+    where = on_splits(summary.splits_of(condition))
+    return (
+        f"{points(lost)} points against {reference(summary, condition)}, nobody hostile; "
+        f"{where}, {count(lost.seeds, 'seed')}"
+    )
 
 
 def _last(standing: Standing) -> str:

@@ -15,8 +15,14 @@ from quickthorn.simulations.comparison.breakdown import families, worst_by_attac
 from quickthorn.simulations.comparison.colors import SCALE, scale_start, shade
 from quickthorn.simulations.comparison.folder import write_whole
 from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix
-from quickthorn.simulations.comparison.questions import loss, seconds_per_round
-from quickthorn.simulations.comparison.texts import condition_name, interval, percent
+from quickthorn.simulations.comparison.questions import cost, loss, reference
+from quickthorn.simulations.comparison.texts import (
+    condition_name,
+    count,
+    interval,
+    on_splits,
+    percent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,10 +72,10 @@ def _figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
             if found.columns:
                 yield _file_name(f"{measure}-{found.view}-{ending}"), _heat_map(found)
         yield f"curves-{ending}", _curves(summary, condition)
+        yield f"cost-and-loss-{ending}", _cost(summary, condition)
     for name, family in families(summary).items():
         if len(family) > 1:
             yield _file_name(f"breakdown-{name}"), _breakdown(summary, name, family)
-    yield "cost-and-loss", _cost(summary)
 
 
 def _file_name(text: str) -> str:
@@ -146,11 +152,13 @@ def _curves(summary: Summary, condition: Condition) -> Figure:
 def mean_curve(
     summary: Summary, condition: Condition, cell: tuple[str, str]
 ) -> list[tuple[int, float]]:
-    """Return (round, accuracy in percent), the mean over the seeds and splits that ran."""
+    """Return (round, accuracy in percent), the mean over seeds and splits; empty if one lacks."""
     by_round: dict[int, list[float]] = {}
-    for split in summary.splits_of(condition):
+    for split in summary.splits_of(condition, cell[1]):
         found = summary.cell(condition, split, *cell)
-        for record in found.by_seed.values() if found else ():
+        if found is None or not found.by_seed:
+            return []
+        for record in found.by_seed.values():
             for evaluation in record.evaluations:
                 by_round.setdefault(evaluation.round, []).append(100 * evaluation.accuracy)
     return [(number, fmean(values)) for number, values in sorted(by_round.items())]
@@ -183,16 +191,17 @@ def _breakdown(summary: Summary, name: str, family: Sequence[Condition]) -> Figu
     return figure
 
 
-def _cost(summary: Summary) -> Figure:
+def _cost(summary: Summary, condition: Condition) -> Figure:
     """Draw what a defense costs: accuracy lost without an attack against time per round."""
     figure = Figure(figsize=(4.6, 3.4))
     axes = figure.subplots()
-    condition = summary.conditions[-1]
+    seeds = 0
     for number, defense in enumerate(summary.defenses):
-        lost, seconds = loss(summary, condition, defense), seconds_per_round(summary, defense)
-        if lost is not None and seconds is not None:
+        lost, takes = loss(summary, condition, defense), cost(summary, condition, defense)
+        if lost is not None and takes is not None:
+            seeds = max(seeds, lost.seeds)
             axes.errorbar(
-                1000 * seconds,
+                1000 * takes.seconds,
                 100 * lost.mean,
                 yerr=None if lost.half is None else 100 * lost.half,
                 color=COLORS[number % len(COLORS)],
@@ -201,8 +210,9 @@ def _cost(summary: Summary) -> Figure:
                 label=defense,
             )
     axes.set_xlabel("what the defense takes per round, ms")
-    axes.set_ylabel("accuracy lost without an attack, points")
-    axes.set_title(condition_name(condition), fontsize=9, loc="left")
+    axes.set_ylabel(f"lost to {reference(summary, condition)} without an attack, points")
+    where = f"loss: {on_splits(summary.splits_of(condition))}, {count(seeds, 'seed')}"
+    axes.set_title(f"{condition_name(condition)}\n{where}", fontsize=9, loc="left")
     if axes.containers:
         axes.legend(fontsize=7)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 from quickthorn.simulations.comparison.plan import NO_ATTACK
@@ -80,7 +81,13 @@ class Matrix:
 
 def views(summary: Summary, condition: Condition) -> tuple[str, ...]:
     """Return the views of a condition: over the splits, where there are several, and each."""
-    splits = summary.splits_of(condition)
+    cells = tuple(product(summary.defenses, summary.attacks))
+    # Those without an attack alone are not in the views over the splits.
+    splits = tuple(
+        split
+        for split in summary.splits
+        if any(summary.cell(condition, split, *cell) is not None for cell in cells)
+    )
     return (WORST, MEAN, *splits) if len(splits) > 1 else splits
 
 
@@ -122,9 +129,8 @@ def _entry(
     other = (
         read(summary, condition, cell, figure=beside, view="mean", splits=own) if value else None
     )
-    found = [
-        summary.cell(condition, split, *cell) for split in splits or summary.splits_of(condition)
-    ]
+    planned = splits or summary.splits_of(condition, cell[1])
+    found = [summary.cell(condition, split, *cell) for split in planned]
     return Entry(
         value=value,
         beside=other,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +33,14 @@ class Reading:
     split: str
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Seconds per round, and of how many runs they are the median."""
+
+    seconds: float
+    runs: int
+
+
 def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
     summary: Summary,
     condition: Condition,
@@ -55,7 +64,7 @@ def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
         ``worst``: of the split whose mean over seeds is the worst. ``mean``: over the splits,
         for each seed that all of them have; the interval is over these means.
     splits
-        Which; all of the grid if empty.
+        Which; all on which the grid asks for the attack if empty.
     low_is_bad
         What ``worst`` means.
 
@@ -66,13 +75,15 @@ def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
 
     """
     known, cells = [], []
-    for split in splits or summary.splits_of(condition):
+    for split in splits or summary.splits_of(condition, cell[1]):
         found = summary.cell(condition, split, *cell)
         value = found.of(figure) if found else None
         if found is None or value is None:
             return None
         known.append(Reading(value, split))
         cells.append(found)
+    if not known:
+        return None
     if view == "worst":
         worst = min if low_is_bad else max
         return worst(known, key=lambda reading: reading.value.mean)
@@ -108,19 +119,25 @@ def worst_case(
 def loss(
     summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
 ) -> Estimate | None:
-    """Return the accuracy lost without an attack: that of plain averaging less the defense's.
+    """Return the accuracy lost without an attack: that of the reference less the defense's.
 
-    Both without attackers, on the same splits and seeds. Where the grid has no ``mean``, the
-    best defense stands in its place. None if the grid has no run without an attack.
+    Both without attackers, on the same splits and seeds. None if the grid has no run without an
+    attack.
     """
     own = unattacked_by_seed(summary, condition, defense, splits)
-    if "mean" in summary.defenses:
-        best = unattacked_by_seed(summary, condition, "mean", splits)
-    else:
-        every = [unattacked_by_seed(summary, condition, name, splits) for name in summary.defenses]
-        best = max(every, key=lambda by_seed: fmean(by_seed.values()) if by_seed else 0.0)
+    best = unattacked_by_seed(summary, condition, reference(summary, condition, splits), splits)
     common = sorted(own.keys() & best.keys())
     return estimate([best[seed] - own[seed] for seed in common]) if common else None
+
+
+def reference(summary: Summary, condition: Condition, splits: Sequence[str] = ()) -> str:
+    """Return the defense that the others lose to: ``mean``, or the best where the grid has none."""
+
+    def accuracy(defense: str) -> float:
+        found = unattacked(summary, condition, defense, splits)
+        return found.mean if found else 0.0
+
+    return "mean" if "mean" in summary.defenses else max(summary.defenses, key=accuracy)
 
 
 def unattacked(
@@ -143,17 +160,19 @@ def unattacked_by_seed(
     return dict(zip(seeds, _mean_by_seed(cells, "final"), strict=True))
 
 
-def seconds_per_round(summary: Summary, defense: str, *, whole: bool = False) -> float | None:
-    """Return the median over runs of what a round costs: the defense's part, or the whole.
+def cost(
+    summary: Summary, condition: Condition, defense: str, *, whole: bool = False
+) -> Cost | None:
+    """Return what a round costs under a condition: the defense's part, or the whole.
 
-    None if it has no run yet, or none whose stages are known.
+    The median over the runs with an attack and without. None if there is none yet, or none whose
+    stages are known.
     """
-    records = [
-        record
-        for key, cell in summary.cells.items()
-        if key.defense == defense
-        for record in cell.by_seed.values()
-    ]
+    cells = (
+        summary.cell(condition, split, defense, attack)
+        for attack, split in product(summary.attacks, summary.splits_of(condition))
+    )
+    records = [record for cell in cells if cell for record in cell.by_seed.values()]
     costs = [round_seconds(record) if whole else defense_seconds(record) for record in records]
-    known = [cost for cost in costs if cost is not None]
-    return median(known) if known else None
+    known = [seconds for seconds in costs if seconds is not None]
+    return Cost(median(known), len(known)) if known else None

@@ -8,14 +8,14 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.comparison.backdoors import worst_backdoor
-from quickthorn.simulations.comparison.questions import loss, seconds_per_round, worst_case
+from quickthorn.simulations.comparison.questions import cost, loss, worst_case
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from quickthorn.simulations.comparison.backdoors import Backdoor
-    from quickthorn.simulations.comparison.questions import Reading
+    from quickthorn.simulations.comparison.questions import Cost, Reading
     from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
 
 # Too few seeds for an interval: smaller differences are called a tie.
@@ -40,8 +40,8 @@ class Standing:
         The most successful one; None where the grid has none.
     loss
         Accuracy lost without an attack, see ``loss``; None where the grid cannot say.
-    seconds
-        What it takes per round, see ``defense_seconds``.
+    cost
+        What it takes per round, see ``cost``; None where that is not known.
 
     """
 
@@ -52,7 +52,7 @@ class Standing:
     tied: bool
     backdoor: Backdoor | None
     loss: Estimate | None
-    seconds: float | None
+    cost: Cost | None
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def rank(
             and _tied(finals[order[0]], finals[name]),
             backdoor=backdoors[name],
             loss=loss(summary, condition, name, splits),
-            seconds=seconds_per_round(summary, name),
+            cost=cost(summary, condition, name),
         )
         for name in order
     )

@@ -170,14 +170,17 @@ def _defenses(summary: Summary) -> str:
         for name, family in families(summary).items()
         if len(family) > 1
     )
-    table = defense_table(summary)
+    tables = "".join(
+        f'<figure data-condition="{number}">{defense_table(summary, condition)}</figure>'
+        for number, condition in enumerate(summary.conditions)
+    )
     words = (
         f"f* is the largest number of attackers in the grid up to which the worst case stays "
         f"within {100 * WITHIN:.0f} points of the same defense without an attack and no backdoor "
         "gets in; beside it stands the next number in the grid. ≥: the grid ends before the "
         "defense does. Failed: the runs did, for instance as the defense refuses such a cohort."
     )
-    inner = f'<div class="two"><div>{charts}</div><div>{table}</div></div>' if charts else table
+    inner = f'<div class="two"><div>{charts}</div><div>{tables}</div></div>' if charts else tables
     return (
         "<section><h2>Breakdown, and what a defense costs</h2>"
         f'<p class="soft">{words}</p>{inner}</section>'
@@ -235,7 +238,7 @@ def _curves(summary: Summary) -> dict[str, list[dict[str, Any]]]:
         for d, defense in enumerate(summary.defenses):
             for a, attack in enumerate(summary.attacks):
                 lines = []
-                for split in summary.splits_of(condition):
+                for split in summary.splits:
                     cell = summary.cell(condition, split, defense, attack)
                     seeds = [
                         [[item.round, round(item.accuracy, 4)] for item in record.evaluations]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
@@ -141,9 +142,13 @@ class Summary:
             condition = condition._replace(attackers=0)
         return self.cells.get(Key(condition, split, defense, attack))
 
-    def splits_of(self, condition: Condition) -> tuple[str, ...]:
-        """Return the splits that have a cell with so many clients."""
-        have = {key.split for key in self.cells if key.condition.clients == condition.clients}
+    def splits_of(self, condition: Condition, attack: str = NO_ATTACK) -> tuple[str, ...]:
+        """Return the splits on which the grid asks for an attack, or for any where none is named.
+
+        So the runs without an attack are those of the splits that are attacked.
+        """
+        asked = self._asked.get(condition, ())
+        have = {split for name, split in asked if attack in {name, NO_ATTACK}}
         return tuple(split for split in self.splits if split in have)
 
     def asked(
@@ -153,10 +158,15 @@ class Summary:
 
         Those without an attack are among them only where the condition has no attackers.
         """
-        planned = {(key.attack, key.split) for key in self.cells if key.condition == condition}
-        return tuple(
-            pair for pair in product(self.attacks, splits or self.splits) if pair in planned
-        )
+        asked = self._asked.get(condition, ())
+        return tuple(pair for pair in product(self.attacks, splits or self.splits) if pair in asked)
+
+    @cached_property
+    def _asked(self) -> dict[Condition, set[tuple[str, str]]]:
+        found: dict[Condition, set[tuple[str, str]]] = defaultdict(set)
+        for key in self.cells:
+            found[key.condition].add((key.attack, key.split))
+        return found
 
     @property
     def hostile(self) -> tuple[str, ...]:

@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 from quickthorn.simulations.comparison.breakdown import breakdown, families
 from quickthorn.simulations.comparison.colors import shade
 from quickthorn.simulations.comparison.plan import NO_ATTACK
-from quickthorn.simulations.comparison.questions import loss, seconds_per_round, unattacked
+from quickthorn.simulations.comparison.questions import cost, loss, reference, unattacked
 from quickthorn.simulations.comparison.texts import (
     breakable,
     breakdown_text,
     condition_name,
+    count,
     duration,
     interval,
+    on_splits,
     percent,
     points,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from quickthorn.simulations.comparison.matrices import Entry, Matrix, Measure
+    from quickthorn.simulations.comparison.questions import Cost
     from quickthorn.simulations.comparison.results import Result
-    from quickthorn.simulations.comparison.summary import Summary
+    from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
 
 _BESIDE: Mapping[Measure, str] = {
     "accuracy": "peak",
@@ -128,29 +131,50 @@ def _scale(matrix: Matrix, low: float, *, several: bool) -> str:
     )
 
 
-def defense_table(summary: Summary) -> str:
+def defense_table(summary: Summary, condition: Condition) -> str:
     """Return what each defense is by itself: f*, its accuracy without an attack, its cost."""
     groups = families(summary)
-    condition = summary.conditions[-1]
-    head = ["defense", *(f"f* ({name})" for name in groups)]
-    head += ["accuracy without an attack", "lost to plain averaging", "defense, per round"]
-    head += ["whole round"]
-    rows = []
-    for defense in summary.defenses:
-        found = [breakdown(summary, family, defense) for family in groups.values()]
-        free = unattacked(summary, condition, defense)
-        lost = loss(summary, condition, defense)
-        rows.append(
-            (
-                defense,
-                *map(breakdown_text, found),
-                interval(free) if free else "–",
-                points(lost) if lost else "–",
-                duration(seconds_per_round(summary, defense)),
-                duration(seconds_per_round(summary, defense, whole=True)),
-            )
+    free = {name: unattacked(summary, condition, name) for name in summary.defenses}
+    seeds = max((found.seeds for found in free.values() if found), default=0)
+    best = reference(summary, condition)
+    head = ["defense", *(f"f* ({name})" for name in groups), "accuracy without an attack"]
+    head += [f"lost to {'plain averaging' if best == 'mean' else best}"]
+    head += ["defense, per round", "whole round"]
+    rows = (
+        (
+            defense,
+            *(breakdown_text(breakdown(summary, own, defense)) for own in groups.values()),
+            _estimated(free[defense], interval, seeds),
+            _estimated(loss(summary, condition, defense), points, seeds),
+            _seconds(cost(summary, condition, defense)),
+            _seconds(cost(summary, condition, defense, whole=True)),
         )
-    return plain_table(head, rows, label="each defense by itself")
+        for defense in summary.defenses
+    )
+    label = f"each defense by itself, {condition_name(condition)}"
+    return plain_table(head, rows, label=label) + _measured(summary, condition, seeds)
+
+
+def _estimated(found: Estimate | None, text: Callable[[Estimate], str], seeds: int) -> str:
+    """Return an estimate; where it is of fewer seeds than the others, of how many."""
+    if found is None:
+        return "–"
+    return text(found) + (f" ({count(found.seeds, 'seed')})" if found.seeds < seeds else "")
+
+
+def _seconds(found: Cost | None) -> str:
+    return "–" if found is None else duration(found.seconds)
+
+
+def _measured(summary: Summary, condition: Condition, seeds: int) -> str:
+    """Return under which conditions the figures of the table of defenses were taken."""
+    where = on_splits(summary.splits_of(condition))
+    clean = condition_name(condition._replace(attackers=0))
+    free = f"Accuracy without an attack, and lost: {clean}, {where}, {count(seeds, 'seed')}. "
+    return (
+        f"<figcaption>{escape(free if seeds else '')}Times: median over the runs with "
+        f"{escape(condition_name(condition))}, and those without an attack.</figcaption>"
+    )
 
 
 def failure_table(results: Sequence[Result]) -> str:

@@ -7,10 +7,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quickthorn.simulations.comparison.breakdown import Breakdown
     from quickthorn.simulations.comparison.summary import Condition, Estimate
 
 _MILLISECOND = 1e-3
+_MOST_SPLITS = 4  # more are counted
 
 
 def percent(value: float) -> str:
@@ -35,17 +38,37 @@ def points(value: Estimate) -> str:
     return text + ("" if value.half is None else f" ± {percent(value.half)}")
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Return a time per round in the unit that suits it.
 
-    >>> duration(0.0123), duration(0.0004), duration(2.5), duration(None)
-    ('12 ms', '0.4 ms', '2.5 s', '–')
+    >>> duration(0.0123), duration(0.0004), duration(2.5)
+    ('12 ms', '0.4 ms', '2.5 s')
     """
-    if seconds is None:
-        return "–"
     if seconds < _MILLISECOND * 10:
         return f"{1000 * seconds:.1f} ms"
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> count(1, "seed"), count(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def on_splits(splits: Sequence[str]) -> str:
+    """Return on which splits a figure was taken.
+
+    >>> on_splits(["iid"]), on_splits(["iid", "shards"]), on_splits([str(n) for n in range(9)])
+    ('on iid', 'mean over iid and shards', 'mean over 9 splits')
+    """
+    if len(splits) == 1:
+        return f"on {splits[0]}"
+    if len(splits) > _MOST_SPLITS:
+        return f"mean over {len(splits)} splits"
+    return f"mean over {', '.join(splits[:-1])} and {splits[-1]}"
 
 
 def condition_name(condition: Condition) -> str:

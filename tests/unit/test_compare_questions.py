@@ -9,7 +9,14 @@ import pytest
 
 from quickthorn.simulations.comparison.answers import answers
 from quickthorn.simulations.comparison.breakdown import breakdown, families
-from quickthorn.simulations.comparison.questions import loss, read, seconds_per_round, unattacked
+from quickthorn.simulations.comparison.questions import (
+    Cost,
+    cost,
+    loss,
+    read,
+    reference,
+    unattacked,
+)
 from quickthorn.simulations.comparison.ranking import rank, unranked
 from quickthorn.simulations.comparison.results import defense_seconds, false_alarms
 from quickthorn.simulations.comparison.summary import Condition, Summary, estimate, summarize
@@ -267,6 +274,7 @@ def test_without_averaging_in_the_grid_the_best_defense_stands_in() -> None:
     lost = loss(found, F2, "krum")
     assert lost is not None
     assert lost.mean == pytest.approx(0.12)
+    assert reference(found, F2) == "median"
 
 
 def test_without_a_clean_run_nothing_is_said_of_loss_and_breakdown() -> None:
@@ -409,15 +417,29 @@ def test_what_is_assumed_makes_families() -> None:
 def test_the_cost_is_the_median_over_runs_of_the_defenses_stages() -> None:
     found = summary(lambda s: 0.9, defenses=("median",))
     # 0.1 + 0.2 + 0.1 of 2.0 seconds, in 2 rounds.
-    assert seconds_per_round(found, "median") == pytest.approx(0.2)
+    takes = cost(found, F2, "median")
+    assert takes is not None
+    assert takes.seconds == pytest.approx(0.2)
+    assert takes.runs == 9
     assert defense_seconds(record(Scenario(rounds=2), 0.9, seconds={"root": 3.0})) == 1.5
 
 
 def test_what_was_not_timed_costs_nobody_knows_what() -> None:
     grid = {"defense": ["median"], "attack": ["none"], "attackers": [0], "seed": [0]}
     found = summarize(results(grid, lambda scenario: record(scenario, 0.9), strategy="flower"))
-    assert seconds_per_round(found, "median") is None
-    assert seconds_per_round(found, "median", whole=True) == pytest.approx(1.0)
+    clean = Condition(20, 0, 0)
+    assert cost(found, clean, "median") is None
+    assert cost(found, clean, "median", whole=True) == Cost(1.0, 1)
+
+
+def test_the_cost_is_of_its_own_condition() -> None:
+    def make(scenario: Scenario) -> SimulationRecord:
+        return record(scenario, 0.9, seconds={"aggregate": scenario.byzantine, "total": 9.0})
+
+    tables = {"defense": ["median"], "attack": ATTACKS, "attackers": [2, 4], "seed": [0]}
+    found = summarize(results(tables, make))
+    costs = [cost(found, condition, "median") for condition in found.conditions]
+    assert costs == [Cost(1.0, 3), Cost(2.0, 3)]
 
 
 def test_false_alarms_are_honest_clients_under_watch() -> None:

@@ -144,6 +144,29 @@ def test_settings_that_differ_between_splits_are_all_told() -> None:
     assert "2 or 5 rounds" in text
 
 
+def test_what_a_defense_costs_stands_with_where_it_was_measured(page: str) -> None:
+    text = text_of(page)
+    card = text[text.index("2 of 20 clients hostile") :][:700]
+    where = "against mean, nobody hostile; mean over iid and shards, 3 seeds"
+    assert f"Lost without attack 0.0 ± 0.0 points {where}" in card
+    # Two attacks and none, on two splits, with three seeds.
+    assert "200 ms per round, median of 18 runs" in card
+    assert (
+        "lost: 20 clients, no attack, f assumed 4, mean over iid and shards, 3 seeds. Times: "
+        "median over the runs with 2 of 20 hostile, f assumed 4, and those without an attack."
+    ) in text
+
+
+def test_a_figure_of_fewer_seeds_than_others_says_so() -> None:
+    def one_fails(scenario: Scenario) -> SimulationRecord | None:
+        lacks = (scenario.defense, scenario.attack, scenario.seed) == ("krum", "none", 2)
+        return None if lacks else record(scenario, 0.9)
+
+    text = text_of(report(results({**GRID, "attackers": [4]}, one_fails)))
+    assert "90.0 (2 seeds) 0.0 (2 seeds)" in text
+    assert text.count("(2 seeds)") == 2  # its accuracy and its loss
+
+
 def test_a_wrong_assumption_is_marked(page: str) -> None:
     assert '<span class="differ">f assumed 4</span>' in page
     assert page.count('class="differ"') == 1  # of the two conditions, the one with 2 hostile
@@ -269,6 +292,6 @@ def test_every_figure_is_a_png_and_a_pdf(found: tuple[Result, ...], tmp_path: Pa
         f"attack-success-worst-over-splits-{ending}",
         f"detection-mean-over-splits-{ending}",
         f"curves-{ending}",
-        "cost-and-loss",
+        f"cost-and-loss-{ending}",
     }
     assert all((tmp_path / name).read_bytes()[:4] in {b"\x89PNG", b"%PDF"} for name in names)
