@@ -90,7 +90,7 @@ def _left_out(summary: Summary, left_out: Sequence[Sequence[Unranked]]) -> str:
     names = [name for name in summary.defenses if any(name in own for own in found)]
     if not names:
         return ""
-    where = "" if all(own == found[0] for own in found) else " under every condition"
+    where = "" if all(own == found[0] for own in found) else " under some conditions"
     if len(names) > _MOST_NAMES:
         return f" {len(names)} of {len(summary.defenses)} defenses are not ranked{where}."
     return f" Not ranked{where}: {escape(', '.join(names))}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from quickthorn.simulations.comparison.plan import NO_ATTACK
 from quickthorn.simulations.comparison.questions import reference
 from quickthorn.simulations.comparison.ranking import is_pending, rank, unranked
 from quickthorn.simulations.comparison.texts import (
@@ -17,11 +18,10 @@ from quickthorn.simulations.comparison.texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from quickthorn.simulations.comparison.backdoors import Backdoor
     from quickthorn.simulations.comparison.ranking import Standing, Unranked
-    from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
+    from quickthorn.simulations.comparison.summary import Condition, Summary
 
 _MOST_NAMES = 4  # a longer list is cut
 
@@ -29,43 +29,72 @@ _MOST_NAMES = 4  # a longer list is cut
 def card(summary: Summary, condition: Condition) -> str:
     """Return the answer for so many hostile clients, or what it lacks."""
     standings = rank(summary, condition)
+    more = f"{_by_split(summary, condition)}{_not_ranked(summary, condition)}"
     if not standings:
-        return (
-            f'<article class="card">{_when(condition)}{_not_ranked(summary, condition)}</article>'
-        )
+        return f'<article class="card">{_when(condition)}{more}</article>'
     best = standings[0]
-    ties = [standing for standing in standings[1:] if standing.tied]
-    facts = [("Tied with", _names(ties) if ties else "none")]
-    if best.backdoor is not None:
-        facts.append(("Backdoors", _backdoor(best.backdoor)))
-    if best.loss is not None:
-        facts.append(("Lost without attack", _loss(summary, condition, best.loss)))
-    if best.cost is not None:
-        runs = count(best.cost.runs, "run")
-        facts.append(("Cost", f"{duration(best.cost.seconds)} per round, median of {runs}"))
-    if len(standings) > 1:
-        facts.append(("Worst choice", _last(standings[-1])))
-    items = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
-    where = f" on {best.split}" if len(summary.splits_of(condition)) > 1 else ""
+    facts = "".join(
+        f"<dt>{name}</dt><dd>{escape(text)}<small>{escape(note)}</small></dd>"
+        for name, text, note in _facts(summary, condition, standings)
+    ).replace(" %", "&nbsp;%")
+    where = _place(summary, condition, best.attack, best.split)
     take = "So far" if is_pending(unranked(summary, condition)) else "Take"
     return (
         f'<article class="card">{_when(condition)}'
         f'<p class="take">{take} {escape(best.defense)}</p>'
         f'<p class="score"><b>{percent(best.worst.mean)} %</b>{_spread(best)}</p>'
-        f'<p class="why">accuracy in the worst case: {escape(best.attack)}{escape(where)}</p>'
-        f"<dl>{items}</dl>{_by_split(summary, condition)}"
-        f"{_not_ranked(summary, condition)}</article>"
+        f'<p class="why">accuracy in the worst case: {escape(where)}</p>'
+        f"<dl>{facts}</dl>{more}</article>"
     )
+
+
+def _facts(
+    summary: Summary, condition: Condition, standings: Sequence[Standing]
+) -> Iterator[tuple[str, str, str]]:
+    """Give what there is to say of the first: a name, a figure, and what it is of."""
+    best = standings[0]
+    ties = [standing for standing in standings[1:] if standing.tied]
+    yield "Tied with", _names(ties) if ties else "none", ""
+    if best.worst_class is not None:
+        attack, found = best.worst_class
+        where = _place(summary, condition, attack, found.split)
+        yield "Worst class", f"{interval(found.value)} % recall", f"under {where}"
+    if best.backdoor is not None:
+        state = "one gets in" if best.backdoor.is_in else "none gets in"
+        success, floor = percent(best.backdoor.success), percent(best.backdoor.floor)
+        yield "Backdoors", state, f"success {success} %, floor {floor} %"
+    if best.loss is not None:
+        where = f"{on_splits(summary.splits_of(condition))}, {count(best.loss.seeds, 'seed')}"
+        note = f"against {reference(summary, condition)}, nobody hostile; {where}"
+        yield "Lost without attack", f"{points(best.loss)} points", note
+    if best.cost is not None:
+        note = f"median of {count(best.cost.runs, 'run')}"
+        yield "Cost", f"{duration(best.cost.seconds)} per round", note
+    if len(standings) > 1:
+        last = standings[-1]
+        let_in = last.backdoor is not None and last.backdoor.is_in
+        text = f"{last.defense}: {percent(last.worst.mean)} %"
+        yield "Worst choice", text, "lets a backdoor in" if let_in else ""
+
+
+def _place(summary: Summary, condition: Condition, attack: str, split: str) -> str:
+    """Return the attack, and the split where there are several."""
+    name = "no attack" if attack == NO_ATTACK else attack
+    return f"{name} on {split}" if len(summary.splits_of(condition)) > 1 else name
 
 
 def _not_ranked(summary: Summary, condition: Condition) -> str:
     found = unranked(summary, condition)
     if not found:
         return ""
-    several = len({split for _, split in summary.asked(condition)}) > 1
+
+    def places(pairs: Collection[tuple[str, str]]) -> str:
+        names = [_place(summary, condition, *pair) for pair in pairs]
+        more = len(names) - _MOST_NAMES
+        return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
     items = "".join(
-        f"<li><b>{escape(item.defense)}</b>: {escape(_reason(item, several=several))}</li>"
-        for item in found
+        f"<li><b>{escape(item.defense)}</b>: {escape(_reason(item, places))}</li>" for item in found
     )
     shown = " open" if len(found) in {len(summary.defenses), 1} else ""
     return (
@@ -74,40 +103,15 @@ def _not_ranked(summary: Summary, condition: Condition) -> str:
     )
 
 
-def _reason(item: Unranked, *, several: bool) -> str:
+def _reason(item: Unranked, places: Callable[[Collection[tuple[str, str]]], str]) -> str:
     """Return what a defense lacks for a rank."""
     parts = [f"{item.done} of {item.planned} runs done"] if item.planned else []
     for runs, words in ((item.failed, "failed"), (item.missing, "not done yet")):
         if runs:
-            parts.append(f"{sum(runs.values())} {words} ({_places(runs, several=several)})")
+            parts.append(f"{sum(runs.values())} {words} ({places(runs)})")
     if item.unplanned:
-        parts.append(f"not in the grid: {_places(item.unplanned, several=several)}")
+        parts.append(f"not in the grid: {places(item.unplanned)}")
     return "; ".join(parts)
-
-
-def _places(pairs: Collection[tuple[str, str]], *, several: bool) -> str:
-    names = [f"{attack} on {split}" if several else attack for attack, split in pairs]
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _backdoor(found: Backdoor) -> str:
-    state = "one gets in" if found.is_in else "none gets in"
-    return f"{state} ({percent(found.success)} %, floor {percent(found.floor)} %)"
-
-
-def _loss(summary: Summary, condition: Condition, lost: Estimate) -> str:
-    where = on_splits(summary.splits_of(condition))
-    return (
-        f"{points(lost)} points against {reference(summary, condition)}, nobody hostile; "
-        f"{where}, {count(lost.seeds, 'seed')}"
-    )
-
-
-def _last(standing: Standing) -> str:
-    let_in = standing.backdoor is not None and standing.backdoor.is_in
-    words = ", lets a backdoor in" if let_in else ""
-    return f"{standing.defense}: {percent(standing.worst.mean)} %{words}"
 
 
 def _when(condition: Condition) -> str:
@@ -131,14 +135,19 @@ def _by_split(summary: Summary, condition: Condition) -> str:
     splits = summary.splits_of(condition)
     if len(splits) < 2:  # noqa: PLR2004 - one split is the whole
         return ""
-    items = []
-    for split in splits:
-        standings = rank(summary, condition, (split,))
-        if standings:
-            best, ties = standings[0], [item for item in standings[1:] if item.tied]
-            tied = f"; tied: {_names(ties)}" if ties else ""
-            items.append(
-                f"<li>{escape(split)}: <b>{escape(best.defense)}</b>, {interval(best.worst)} % "
-                f"under {escape(best.attack)}{escape(tied)}</li>"
-            )
-    return f"<details><summary>On each split</summary><ul>{''.join(items)}</ul></details>"
+    items = "".join(f"<li>{_on_split(summary, condition, split)}</li>" for split in splits)
+    return f"<details><summary>On each split</summary><ul>{items}</ul></details>"
+
+
+def _on_split(summary: Summary, condition: Condition, split: str) -> str:
+    standings = rank(summary, condition, (split,))
+    left_out = len(unranked(summary, condition, (split,)))
+    ending = f"; {left_out} of {len(summary.defenses)} not ranked" if left_out else ""
+    if not standings:
+        return f"{escape(split)}: no defense is ranked"
+    best, ties = standings[0], [item for item in standings[1:] if item.tied]
+    tied = f"; tied: {_names(ties)}" if ties else ""
+    return (
+        f"{escape(split)}: <b>{escape(best.defense)}</b>, {interval(best.worst)} % "
+        f"under {escape(best.attack)}{escape(tied)}{ending}"
+    )

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from quickthorn.simulations.comparison.breakdown import families, worst_by_attackers
 from quickthorn.simulations.comparison.colors import SCALE, scale_start, shade
 from quickthorn.simulations.comparison.folder import write_whole
-from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix
+from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrices
 from quickthorn.simulations.comparison.questions import cost, loss, reference
 from quickthorn.simulations.comparison.texts import (
     condition_name,
@@ -25,7 +25,7 @@ from quickthorn.simulations.comparison.texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -37,17 +37,15 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX*"  # eight for seven colors: 56 different lines
 _DOTS_PER_INCH = 150
-_HEAT_MAPS: tuple[tuple[str, Measure], ...] = (
-    (WORST, "accuracy"),
-    (MEAN, "accuracy"),
-    (WORST, "attack success"),
-    (MEAN, "detection"),
-)
-_LABELS = {
+_LONGEST = 40  # characters of a split in the name of a file
+_LABELS: Mapping[Measure, str] = {
     "accuracy": "accuracy at the end, %",
+    "worst class": "recall of the class recognized least, % (of all classes below)",
     "attack success": "attack success, % (floor below)",
     "detection": "detection: area under the ROC curve",
 }
+# Of these, one view is drawn where there are several, for each picture takes a second.
+_ALONE: Mapping[Measure, str] = {"worst class": WORST, "detection": MEAN}
 
 
 def write_figures(summary: Summary, folder: Path) -> None:
@@ -66,16 +64,24 @@ def write_figures(summary: Summary, folder: Path) -> None:
 def _figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
     for condition in summary.conditions:
         ending = f"f{condition.attackers}-assumed{condition.byzantine}-n{condition.clients}"
-        for view, measure in _HEAT_MAPS:
-            one = summary.splits_of(condition)
-            found = matrix(summary, condition, view if len(one) > 1 else one[0], measure)
-            if found.columns:
-                yield _file_name(f"{measure}-{found.view}-{ending}"), _heat_map(found)
+        for measure in _LABELS:
+            every = list(matrices(summary, condition, measure))
+            for found in every:
+                if len(every) == 1 or _ALONE.get(measure, found.view) == found.view:
+                    name = f"{measure}-{_view_name(summary, found.view)}-{ending}"
+                    yield _file_name(name), _heat_map(found)
         yield f"curves-{ending}", _curves(summary, condition)
         yield f"cost-and-loss-{ending}", _cost(summary, condition)
     for name, family in families(summary).items():
         if len(family) > 1:
             yield _file_name(f"breakdown-{name}"), _breakdown(summary, name, family)
+
+
+def _view_name(summary: Summary, view: str) -> str:
+    """Return a view as a part of a file's name; the number tells apart what reads alike there."""
+    if view not in summary.splits:
+        return view
+    return f"split{summary.splits.index(view) + 1}-{view[:_LONGEST]}"
 
 
 def _file_name(text: str) -> str:
@@ -115,8 +121,7 @@ def _cell_text(found: Matrix, entry: Entry) -> str:
         return "failed" if entry.failed else "–"
     if found.measure == "detection":
         return f"{entry.value.value.mean:.2f}"
-    word = "peak" if found.measure == "accuracy" else "floor"
-    beside = f"\n{word} {percent(entry.beside.value.mean)}" if entry.beside else ""
+    beside = f"\n{found.beside} {percent(entry.beside.value.mean)}" if entry.beside else ""
     return interval(entry.value.value) + beside
 
 

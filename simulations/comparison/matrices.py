@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from quickthorn.simulations.comparison.plan import NO_ATTACK
 from quickthorn.simulations.comparison.questions import Reading, read
 from quickthorn.simulations.comparison.ranking import rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from quickthorn.simulations.comparison.summary import Condition, Summary
 
-Measure = Literal["accuracy", "attack success", "detection"]
+Measure = Literal["accuracy", "worst class", "attack success", "detection"]
 
-# The figure of a record, the one that stands beside it, and whether a low value is bad.
-_FIGURES: Mapping[Measure, tuple[str, str, bool]] = {
-    "accuracy": ("final", "peak", True),
-    "attack success": ("attack_success", "attack_success_floor", False),
-    "detection": ("detection_auc", "false_alarms", True),
+
+class _Figures(NamedTuple):
+    """Two figures of a record: the measure, and what stands beside it under which name."""
+
+    figure: str
+    beside: str
+    name: str
+    low_is_bad: bool = True
+
+
+_FIGURES: Mapping[Measure, _Figures] = {
+    "accuracy": _Figures("final", "peak", "peak"),
+    "worst class": _Figures("worst_recall", "final", "all"),
+    "attack success": _Figures("attack_success", "attack_success_floor", "floor", low_is_bad=False),
+    "detection": _Figures("detection_auc", "false_alarms", "false"),
 }
 WORST, MEAN = "worst over splits", "mean over splits"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell: its figure, the one beside it (peak, floor, false alarms), and what is not there.
+    """A cell: its figure, the one beside it (peak, floor …), and what is not there.
 
     Attributes
     ----------
@@ -67,7 +77,12 @@ class Matrix:
     @property
     def low_is_bad(self) -> bool:
         """Return whether a low value is a bad one."""
-        return _FIGURES[self.measure][2]
+        return _FIGURES[self.measure].low_is_bad
+
+    @property
+    def beside(self) -> str:
+        """Return what the figure beside the value is called."""
+        return _FIGURES[self.measure].name
 
     def worst(self, row: str) -> str | None:
         """Return the attack with the worst entry of a row, or None if one is not whole."""
@@ -91,43 +106,55 @@ def views(summary: Summary, condition: Condition) -> tuple[str, ...]:
     return (WORST, MEAN, *splits) if len(splits) > 1 else splits
 
 
-def matrix(summary: Summary, condition: Condition, view: str, measure: Measure) -> Matrix:
-    """Return one heat map; columns without any figure are left out of other measures."""
+def matrices(summary: Summary, condition: Condition, measure: Measure) -> Iterator[Matrix]:
+    """Give the heat map of each view that has one.
+
+    Attacks of which nothing is planned in a view have no column, nor, but for the accuracy,
+    those without any figure: not every attack is a backdoor.
+    """
     best = [standing.defense for standing in rank(summary, condition)]
     rows = (*best, *(name for name in summary.defenses if name not in best))
-    entries = {
-        (row, column): _entry(summary, condition, (row, column), (view, measure))
-        for row in rows
-        for column in summary.attacks
-    }
-    columns = tuple(
-        column
-        for column in summary.attacks
-        if measure == "accuracy" or any(entries[row, column].value for row in rows)
-    )
-    return Matrix(measure, condition, view, rows, columns, entries)
+    for view in views(summary, condition):
+        entries = {
+            cell: _entry(summary, condition, cell, (view, measure))
+            for cell in product(rows, summary.attacks)
+        }
+        columns = tuple(
+            column
+            for column in summary.attacks
+            if any(_is_there(entries[row, column], measure) for row in rows)
+        )
+        if columns:
+            yield Matrix(measure, condition, view, rows, columns, entries)
+
+
+def _is_there(entry: Entry, measure: Measure) -> bool:
+    lacks = measure == "accuracy" and (entry.failed or entry.missing)
+    return entry.value is not None or bool(lacks)
 
 
 def _entry(
     summary: Summary, condition: Condition, cell: tuple[str, str], what: tuple[str, Measure]
 ) -> Entry:
     view, measure = what
-    figure, beside, low_is_bad = _FIGURES[measure]
+    wanted = _FIGURES[measure]
     over = view in {WORST, MEAN}
     splits = () if over else (view,)
     value = read(
         summary,
         condition,
         cell,
-        figure=figure,
+        figure=wanted.figure,
         view="mean" if view == MEAN else "worst",
         splits=splits,
-        low_is_bad=low_is_bad,
+        low_is_bad=wanted.low_is_bad,
     )
     # Beside the worst split stands the figure of that same split.
     own = (value.split,) if value and value.split else splits
     other = (
-        read(summary, condition, cell, figure=beside, view="mean", splits=own) if value else None
+        read(summary, condition, cell, figure=wanted.beside, view="mean", splits=own)
+        if value
+        else None
     )
     planned = splits or summary.splits_of(condition, cell[1])
     found = [summary.cell(condition, split, *cell) for split in planned]

@@ -63,7 +63,7 @@
         const item = document.createElement("li");
         const mark = make("svg", { viewBox: "0 0 30 10", "aria-hidden": "true" });
         mark.append(make("path", { d: "M0 5H30", stroke: `var(--c${number % 7})`, "stroke-width": 2.5, "stroke-dasharray": ["", "7 4", "2 3", "9 3 2 3"][number % 4] }));
-        item.append(mark, `${line.split}: mean of ${line.seeds.length} ${line.seeds.length === 1 ? "seed" : "seeds"}`);
+        item.append(mark, `${line.split}: ${line.final} % at the end, ${line.seeds.length} ${line.seeds.length === 1 ? "seed" : "seeds"}`);
         legend.append(item);
       });
       place.append(legend);

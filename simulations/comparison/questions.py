@@ -58,8 +58,8 @@ def read(  # noqa: PLR0913 - what to read, and how, are a keyword each
     summary, condition, cell
         Where to look; ``cell`` is the defense and the attack.
     figure
-        ``final``, ``peak``, ``attack_success``, ``attack_success_floor``, ``detection_auc``
-        or ``false_alarms``.
+        ``final``, ``peak``, ``worst_recall``, ``attack_success``, ``attack_success_floor``,
+        ``detection_auc`` or ``false_alarms``.
     view
         ``worst``: of the split whose mean over seeds is the worst. ``mean``: over the splits,
         for each seed that all of them have; the interval is over these means.
@@ -99,9 +99,14 @@ def _mean_by_seed(cells: Sequence[Cell], figure: str) -> list[float]:
 
 
 def worst_case(
-    summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
+    summary: Summary,
+    condition: Condition,
+    defense: str,
+    splits: Sequence[str] = (),
+    *,
+    figure: str = "final",
 ) -> tuple[str, Reading] | None:
-    """Return the attack under which a defense ends with the lowest accuracy, and that accuracy.
+    """Return the attack under which a figure of a defense is lowest, and that: its accuracy.
 
     Over every attack and split that the grid asks of some defense under the condition. None if
     this defense is not run under one of them, or a run is missing: then it is not known.
@@ -109,7 +114,7 @@ def worst_case(
     known = []
     for attack, split in summary.asked(condition, splits):
         cell = summary.cell(condition, split, defense, attack)
-        value = cell.of("final") if cell is not None and cell.is_whole else None
+        value = cell.of(figure) if cell is not None and cell.is_whole else None
         if value is None:
             return None
         known.append((attack, Reading(value, split)))

@@ -36,6 +36,8 @@ class Standing:
         Which these are.
     tied
         Whether the seeds cannot tell it from the first; see ``rank``.
+    worst_class
+        The lowest recall of a class, and under which attack; over the same attacks and splits.
     backdoor
         The most successful one; None where the grid has none.
     loss
@@ -50,6 +52,7 @@ class Standing:
     attack: str
     split: str
     tied: bool
+    worst_class: tuple[str, Reading] | None
     backdoor: Backdoor | None
     loss: Estimate | None
     cost: Cost | None
@@ -111,6 +114,7 @@ def rank(
             tied=name != order[0]
             and is_in[name] == is_in[order[0]]
             and _tied(finals[order[0]], finals[name]),
+            worst_class=worst_case(summary, condition, name, splits, figure="worst_recall"),
             backdoor=backdoors[name],
             loss=loss(summary, condition, name, splits),
             cost=cost(summary, condition, name),

@@ -14,19 +14,16 @@ from quickthorn.simulations.comparison.breakdown import WITHIN, families
 from quickthorn.simulations.comparison.charts import breakdown_chart
 from quickthorn.simulations.comparison.colors import scale_start
 from quickthorn.simulations.comparison.header import header
-from quickthorn.simulations.comparison.matrices import MEAN, WORST, matrix, views
+from quickthorn.simulations.comparison.matrices import matrices, views
 from quickthorn.simulations.comparison.ranking import SAME
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, summarize
-from quickthorn.simulations.comparison.tables import (
-    defense_table,
-    failure_table,
-    heat_map,
-)
+from quickthorn.simulations.comparison.tables import defense_table, failure_table, heat_map
+from quickthorn.simulations.comparison.texts import interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from quickthorn.simulations.comparison.matrices import Matrix, Measure
+    from quickthorn.simulations.comparison.matrices import Measure
     from quickthorn.simulations.comparison.results import Result
     from quickthorn.simulations.comparison.summary import Summary
 
@@ -47,6 +44,7 @@ def report(results: Sequence[Result]) -> str:
         answers(summary),
         _controls(summary),
         _section(summary, "accuracy"),
+        _section(summary, "worst class"),
         _section(summary, "attack success"),
         _section(summary, "detection"),
         _defenses(summary),
@@ -104,7 +102,7 @@ def _controls(summary: Summary) -> str:
     every = dict.fromkeys(view for item in summary.conditions for view in views(summary, item))
     choices = [
         _choices("condition", "hostile", conditions, start=len(conditions) - 1),
-        _choices("view", "accuracy", [(view, view) for view in every], start=0),
+        _choices("view", "split", [(view, view) for view in every], start=0),
     ]
     return f'<div class="controls" hidden>{"".join(choices)}</div>' if any(choices) else ""
 
@@ -122,46 +120,45 @@ def _choices(name: str, legend: str, values: Sequence[tuple[str, str]], *, start
 
 _TITLES: dict[Measure, str] = {
     "accuracy": "Accuracy under each attack",
+    "worst class": "Does a class suffer more than the others?",
     "attack success": "Backdoors: attack success beside its floor",
     "detection": "Are the hostile clients found?",
 }
+_ON_DEMAND: tuple[Measure, ...] = ("worst class",)
 _WORDS: dict[Measure, str] = {
     "accuracy": "At the end of training, in %, with the peak below: a peak that is much higher "
     "than the end means that the attack won late. Choose a cell for its curves.",
+    "worst class": "Recall at the end of the class that is recognized least, in %, with the "
+    "accuracy over all classes below. An attack on one class hardly shows in the accuracy.",
     "attack success": "Share of test samples of other classes that the trigger sends to the "
-    "attacker's class, in %, on the split where it is worst. The floor is the same trigger on a "
+    "attacker's class, in %. The floor is the same trigger on a "
     "model that nobody attacked.",
-    "detection": "Area under the ROC curve of the evidence that accumulated about each client, "
-    "mean over splits: 1 ranks every hostile client above every honest one, 0.5 is chance. Below "
+    "detection": "Area under the ROC curve of the evidence that accumulated about each client: "
+    "1 ranks every hostile client above every honest one, 0.5 is chance. Below "
     "it the false alarms: the share of honest clients, in %, under watch at the end, or left out.",
 }
 
 
 def _section(summary: Summary, measure: Measure) -> str:
-    panels = list(_panels(summary, measure))
-    if not any(found.columns for found, _ in panels):
+    panels = [
+        (found, number)
+        for number, condition in enumerate(summary.conditions)
+        for found in matrices(summary, condition, measure)
+    ]
+    if not panels:
         return ""
     title, words = _TITLES[measure], _WORDS[measure]
     low = 0.0 if measure == "attack success" else scale_start(found for found, _ in panels)
     if measure == "detection":
         low = min(low, _CHANCE)
-    several = len({found.view for found, _ in panels}) > 1
     figures = "".join(
-        f'<figure data-condition="{number}"'
-        + (f' data-view="{escape(found.view)}"' if measure == "accuracy" and several else "")
-        + f">{heat_map(summary, found, low)}</figure>"
+        f'<figure data-condition="{number}" data-view="{escape(found.view)}">'
+        f"{heat_map(summary, found, low)}</figure>"
         for found, number in panels
     )
+    if measure in _ON_DEMAND:
+        figures = f"<details><summary>Show the heat map</summary>{figures}</details>"
     return f'<section><h2>{title}</h2><p class="soft">{words}</p>{figures}</section>'
-
-
-def _panels(summary: Summary, measure: Measure) -> Iterator[tuple[Matrix, int]]:
-    for number, condition in enumerate(summary.conditions):
-        every = views(summary, condition)
-        alone = {"attack success": WORST, "detection": MEAN}
-        wanted = every if measure == "accuracy" else (alone[measure],)
-        for view in wanted if len(every) > 1 else every:
-            yield matrix(summary, condition, view, measure), number
 
 
 def _defenses(summary: Summary) -> str:
@@ -244,8 +241,9 @@ def _curves(summary: Summary) -> dict[str, list[dict[str, Any]]]:
                         [[item.round, round(item.accuracy, 4)] for item in record.evaluations]
                         for record in (cell.by_seed.values() if cell else ())
                     ]
-                    if seeds:
-                        lines.append({"split": split, "seeds": seeds})
+                    final = cell.of("final") if cell else None
+                    if final is not None:
+                        lines.append({"split": split, "final": interval(final), "seeds": seeds})
                 if lines:
                     found[f"{c}-{d}-{a}"] = lines
     return found

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from scipy.special import stdtrit
@@ -80,10 +80,13 @@ def estimate(values: Sequence[float]) -> Estimate:
     >>> estimate([0.9, 0.8]).half
     """
     n = len(values)
+    mean = fmean(values)
     if n < FEWEST_SEEDS:
-        return Estimate(fmean(values), None, n)
+        return Estimate(mean, None, n)
     factor = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))  # the quantile of Student's t
-    return Estimate(fmean(values), factor * stdev(values) / math.sqrt(n), n)
+    # statistics.stdev, in rational numbers, takes most of the time that the page takes.
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    return Estimate(mean, factor * math.sqrt(variance / n), n)
 
 
 def figure_of(record: SimulationRecord, name: str) -> float | None:

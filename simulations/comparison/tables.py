@@ -22,18 +22,12 @@ from quickthorn.simulations.comparison.texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from quickthorn.simulations.comparison.matrices import Entry, Matrix, Measure
+    from quickthorn.simulations.comparison.matrices import Entry, Matrix
     from quickthorn.simulations.comparison.questions import Cost
     from quickthorn.simulations.comparison.results import Result
     from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
-
-_BESIDE: Mapping[Measure, str] = {
-    "accuracy": "peak",
-    "attack success": "floor",
-    "detection": "false",
-}
 
 
 def cell_id(matrix: Matrix, summary: Summary, cell: tuple[str, str]) -> str:
@@ -95,7 +89,9 @@ def _lines(matrix: Matrix, entry: Entry) -> str:
     if value.half is not None:
         parts.append(f"<small>± {show(value.half)}</small>")
     if entry.beside is not None:
-        parts.append(f"<small>{_BESIDE[matrix.measure]} {percent(entry.beside.value.mean)}</small>")
+        parts.append(f"<small>{matrix.beside} {percent(entry.beside.value.mean)}</small>")
+    if entry.split:
+        parts.append(f'<small class="split">{escape(entry.split)}</small>')
     if entry.failed or entry.missing:
         parts.append(f"<small>{_absent(entry)}</small>")
     return "".join(parts)
@@ -114,7 +110,7 @@ def _absent(entry: Entry) -> str:
 def _hint(entry: Entry) -> str:
     seeds = 0 if entry.value is None else entry.value.value.seeds
     where = f"worst split: {entry.split}; " if entry.split else ""
-    return f"{where}{seeds} {'seed' if seeds == 1 else 'seeds'}; opens the curves"
+    return f"{where}{count(seeds, 'seed')}; opens the curves"
 
 
 def _scale(matrix: Matrix, low: float, *, several: bool) -> str:
@@ -124,7 +120,7 @@ def _scale(matrix: Matrix, low: float, *, several: bool) -> str:
     start, end = ("0.0", "1.0") if matrix.measure == "detection" else ("0 %", "100 %")
     if low:
         start = f"{low:.1f}" if matrix.measure == "detection" else f"{100 * low:.0f} %"
-    marked = "<span>outlined: the worst attack of each row</span>" if several else ""
+    marked = "<span>outlined: the worst attack of each complete row</span>" if several else ""
     return (
         f'<p class="scale"><span>{start}</span><i style="background:linear-gradient(90deg,'
         f'{stops})"></i><span>{end}</span>{marked}</p>'

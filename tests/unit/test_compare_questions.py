@@ -9,6 +9,7 @@ import pytest
 
 from quickthorn.simulations.comparison.answers import answers
 from quickthorn.simulations.comparison.breakdown import breakdown, families
+from quickthorn.simulations.comparison.matrices import matrices
 from quickthorn.simulations.comparison.questions import (
     Cost,
     cost,
@@ -183,6 +184,24 @@ def test_an_attack_that_is_planned_elsewhere_alone_is_not_missed() -> None:
     found = summarize((*few, *many))
     assert [item.worst.mean for item in rank(found, Condition(20, 1, 1))] == [0.9]
     assert [item.worst.mean for item in rank(found, F2)] == [0.5]
+
+
+def test_a_split_that_nobody_attacks_is_in_no_view_over_splits() -> None:
+    shared = {"defense": ["median"], "attackers": [2], "seed": [0]}
+    attacked = results({**shared, "attack": ATTACKS, "split": ["iid", "shards"]}, ends_at(0.8))
+    fewer = results({**shared, "attack": ["alie"], "split": ["shards"]}, ends_at(0.7))
+    calm = results({**shared, "split": ["dirichlet"]}, ends_at(0.5))
+    found = summarize((*attacked, *fewer, *calm))
+    (standing,) = rank(found, F2)
+    assert (standing.worst.mean, standing.attack, standing.split) == (0.7, "alie", "shards")
+    free = unattacked(found, F2, "median")
+    assert free is not None
+    assert free.mean == pytest.approx(0.8)
+    over, _, *each = matrices(found, F2, "accuracy")
+    assert [one.view for one in each] == ["iid", "shards", "dirichlet"]
+    values = [over.entries["median", attack].value for attack in over.columns]
+    assert [value and value.value.mean for value in values] == [0.8, 0.8, 0.8, 0.7]
+    assert each[2].columns == ("none",)
 
 
 def test_over_splits_the_worst_is_of_one_and_the_mean_is_seed_by_seed() -> None:
@@ -403,6 +422,7 @@ def test_where_nothing_is_ranked_nothing_is_answered() -> None:
     assert "Take" not in page
     lacks = "not in the grid: sign_flip on shards, gaussian on shards"
     assert f"<b>mean</b>: 3 of 3 runs done; {lacks}</li>" in page
+    assert "<li>iid: <b>mean</b>, 90.0 % under sign_flip; 1 of 2 not ranked</li>" in page
 
 
 def test_what_is_assumed_makes_families() -> None:
