@@ -224,7 +224,8 @@ def _footer(results: Sequence[Result]) -> str:
         f'<footer class="soft">Quickthorn {escape(version("quickthorn"))}. Each run is in '
         "<code>runs/</code>, all of them are rows of <code>results.csv</code> and "
         "<code>results.parquet</code>, and <code>figures/</code> holds the figures as PNG and "
-        f"PDF. Run of the first row: <code>{results[0].run.id}</code>.</footer>"
+        "PDF. The first row of <code>results.csv</code> is the run "
+        f"<code>{results[0].run.id}</code>.</footer>"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import re
+import shlex
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quickthorn.simulations import simulate
+from quickthorn.simulations.comparison import reproduction
 from quickthorn.simulations.comparison.folder import Folder, Outcome
 from quickthorn.simulations.comparison.plan import read_grid, scenarios
 from quickthorn.simulations.comparison.reproduction import (
@@ -123,12 +126,32 @@ def test_a_shorter_run_is_no_reproduction(
 
 
 def test_the_page_of_the_documentation_is_that_of_its_runs(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    docs = Path(__file__).parents[2] / "docs"
-    main([f"{table}={docs / 'reproduction'}" for table in TABLES])
-    shown = (docs / "explanation" / "reproduction.md").read_text(encoding="utf-8")
+    shown = (ROOT / "docs/explanation/reproduction.md").read_text(encoding="utf-8")
+    # By the command that the page itself tells.
+    (command,) = re.findall(r"```\n(.*?)\n```", shown, re.DOTALL)
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[:3] == ["python", "-m", reproduction.__name__]
+    assert words[-2:] == [">", "docs/explanation/reproduction.md"]
+    monkeypatch.chdir(ROOT)
+    main(words[3:-2])
     assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_page_links_the_grid_of_each_table(table: str) -> None:
+    section = page({})[page({}).index(published(table).title) :]
+    (link,) = re.findall(rf"\[`{table}`\]\((.*?)\)", section)
+    assert read_grid(ROOT / "docs/explanation" / link) == read_grid(table)
+
+
+def test_a_table_that_the_page_speaks_of_is_there() -> None:
+    text = page({})
+    titles = {re.sub(r"[^\w -]", "", published(table).title.lower()) for table in TABLES}
+    anchors = re.findall(r"\(#(.*?)\)", text)
+    assert anchors
+    assert set(anchors) <= {title.replace(" ", "-") for title in titles}
 
 
 def test_an_unknown_table_is_refused() -> None:
