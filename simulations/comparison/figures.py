@@ -51,7 +51,7 @@ _ALONE: Mapping[Measure, str] = {"worst class": WORST, "detection": MEAN}
 def write_figures(summary: Summary, folder: Path) -> None:
     """Write every figure into ``folder``, as PNG and as PDF; others there are left alone."""
     folder.mkdir(exist_ok=True)
-    for name, figure in _figures(summary):
+    for name, figure in figures(summary):
         FigureCanvasAgg(figure)
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             buffer = io.BytesIO()
@@ -61,7 +61,8 @@ def write_figures(summary: Summary, folder: Path) -> None:
             write_whole(folder / f"{name}.{kind}", buffer.getvalue())
 
 
-def _figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
+def figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
+    """Give every figure with its name."""
     for condition in summary.conditions:
         ending = f"f{condition.attackers}-assumed{condition.byzantine}-n{condition.clients}"
         for measure in _LABELS:
@@ -79,8 +80,8 @@ def _figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
 
 def _view_name(summary: Summary, view: str) -> str:
     """Return a view as a part of a file's name; the number tells apart what reads alike there."""
-    if view not in summary.splits:
-        return view
+    if view not in summary.splits or len(summary.splits) == 1:
+        return view[:_LONGEST]
     return f"split{summary.splits.index(view) + 1}-{view[:_LONGEST]}"
 
 
@@ -90,7 +91,7 @@ def _file_name(text: str) -> str:
 
 def _heat_map(found: Matrix) -> Figure:
     rows, columns = found.rows, found.columns
-    figure = Figure(figsize=(2.4 + 0.95 * len(columns), 1.3 + 0.5 * len(rows)))
+    figure = Figure(figsize=(2.4 + 0.95 * len(columns), 1.3 + 0.58 * len(rows)))
     axes = figure.subplots()
     values = [[_mean(found.entries[row, column]) for column in columns] for row in rows]
     low = scale_start([found])
@@ -118,11 +119,14 @@ def _mean(entry: Entry) -> float:
 
 def _cell_text(found: Matrix, entry: Entry) -> str:
     if entry.value is None:
-        return "failed" if entry.failed else "–"
+        return entry.lacks or "–"
+    value, beside = entry.value.value, ""
     if found.measure == "detection":
-        return f"{entry.value.value.mean:.2f}"
-    beside = f"\n{found.beside} {percent(entry.beside.value.mean)}" if entry.beside else ""
-    return interval(entry.value.value) + beside
+        first = f"{value.mean:.2f}"
+    else:
+        first = interval(value)
+        beside = f"{found.beside} {percent(entry.beside.value.mean)}" if entry.beside else ""
+    return "\n".join(line for line in (first, beside, entry.split, entry.lacks) if line)
 
 
 def _curves(summary: Summary, condition: Condition) -> Figure:

@@ -60,7 +60,14 @@ class Entry:
     @property
     def is_whole(self) -> bool:
         """Return whether it is of all the runs that are planned."""
-        return self.value is not None and not (self.failed or self.missing)
+        return self.value is not None and not self.lacks
+
+    @property
+    def lacks(self) -> str:
+        """Return in words how many runs are not there."""
+        words = [f"{self.failed} failed"] if self.failed else []
+        words += [f"{self.missing} not run"] if self.missing else []
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -129,8 +136,7 @@ def matrices(summary: Summary, condition: Condition, measure: Measure) -> Iterat
 
 
 def _is_there(entry: Entry, measure: Measure) -> bool:
-    lacks = measure == "accuracy" and (entry.failed or entry.missing)
-    return entry.value is not None or bool(lacks)
+    return entry.value is not None or (measure == "accuracy" and bool(entry.lacks))
 
 
 def _entry(

@@ -199,6 +199,9 @@ def _meaning(summary: Summary) -> str:
     items = {
         "Worst case": "the lowest mean over seeds among all attacks (and splits); ± is the "
         "two-sided 95 % t-interval over the seeds of that cell.",
+        "Not ranked": "a run of the defense failed or is missing, with an attack or without, or "
+        "the grid runs it under fewer attacks or on fewer splits than others: its worst case is "
+        "not known.",
         "Mean over splits": "for each seed the mean over the splits; ± is over these means.",
         "Tied": "the 95 % t-interval of the difference to the first, seed by seed, holds zero; "
         f"with fewer than {FEWEST_SEEDS} seeds, the means differ by less than "
@@ -209,8 +212,8 @@ def _meaning(summary: Summary) -> str:
         "expect; they are separate in the grid, and marked where they differ.",
         "Lost without attack": f"the accuracy of {reference} less that of the defense, neither "
         "with attackers.",
-        "Cost": "median over runs of admission, aggregation and scoring in a round, with the "
-        "server's own training where a defense asks for it.",
+        "Cost": "median over the runs, with an attack and without, of admission, aggregation and "
+        "scoring in a round, with the server's own training where a defense asks for it.",
     }
     terms = "".join(f"<dt><b>{name}</b></dt><dd>{words}</dd>" for name, words in items.items())
     return (

@@ -69,7 +69,7 @@ def _cell(
     entry = matrix.entries[cell]
     mark = " worst" if worst else ""
     if entry.value is None:
-        return f'<td class="empty{mark}">{_absent(entry)}</td>'
+        return f'<td class="empty{mark}">{entry.lacks or "–"}</td>'
     color, letters = shade(entry.value.value.mean, low, low_is_bad=matrix.low_is_bad)
     title = f"{cell[0]} under {cell[1]}, {condition_name(matrix.condition)}"
     lines = _lines(matrix, entry)
@@ -92,19 +92,13 @@ def _lines(matrix: Matrix, entry: Entry) -> str:
         parts.append(f"<small>{matrix.beside} {percent(entry.beside.value.mean)}</small>")
     if entry.split:
         parts.append(f'<small class="split">{escape(entry.split)}</small>')
-    if entry.failed or entry.missing:
-        parts.append(f"<small>{_absent(entry)}</small>")
+    if entry.lacks:
+        parts.append(f"<small>{entry.lacks}</small>")
     return "".join(parts)
 
 
 def _share(value: float) -> str:
     return f"{value:.2f}"
-
-
-def _absent(entry: Entry) -> str:
-    words = [f"{entry.failed} failed"] if entry.failed else []
-    words += [f"{entry.missing} not run"] if entry.missing else []
-    return ", ".join(words) or "–"
 
 
 def _hint(entry: Entry) -> str:
@@ -166,11 +160,11 @@ def _measured(summary: Summary, condition: Condition, seeds: int) -> str:
     """Return under which conditions the figures of the table of defenses were taken."""
     where = on_splits(summary.splits_of(condition))
     clean = condition_name(condition._replace(attackers=0))
-    free = f"Accuracy without an attack, and lost: {clean}, {where}, {count(seeds, 'seed')}. "
-    return (
-        f"<figcaption>{escape(free if seeds else '')}Times: median over the runs with "
-        f"{escape(condition_name(condition))}, and those without an attack.</figcaption>"
-    )
+    free = f"Accuracy without an attack, and what is lost of it: {clean}, {where}, "
+    free += f"{count(seeds, 'seed')}. "
+    times = f"Times: median over the runs with {condition_name(condition)}, "
+    times += "and those without an attack."
+    return f"<figcaption>{escape((free if seeds else '') + times)}</figcaption>"
 
 
 def failure_table(results: Sequence[Result]) -> str:

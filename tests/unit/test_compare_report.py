@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from quickthorn.simulations.comparison.colors import shade
-from quickthorn.simulations.comparison.figures import write_figures
+from quickthorn.simulations.comparison.figures import figures, write_figures
 from quickthorn.simulations.comparison.report import report
 from quickthorn.simulations.comparison.results import Result, write_table
 from quickthorn.simulations.comparison.summary import Estimate, summarize
@@ -152,8 +152,9 @@ def test_what_a_defense_costs_stands_with_where_it_was_measured(page: str) -> No
     # Two attacks and none, on two splits, with three seeds.
     assert "200 ms per round median of 18 runs" in card
     assert (
-        "lost: 20 clients, no attack, f assumed 4, mean over iid and shards, 3 seeds. Times: "
-        "median over the runs with 2 of 20 hostile, f assumed 4, and those without an attack."
+        "what is lost of it: 20 clients, no attack, f assumed 4, mean over iid and shards, "
+        "3 seeds. Times: median over the runs with 2 of 20 hostile, f assumed 4, and those "
+        "without an attack."
     ) in text
 
 
@@ -311,6 +312,17 @@ def test_the_tables_have_a_row_per_run(found: tuple[Result, ...], tmp_path: Path
     table = pyarrow.parquet.read_table(tmp_path / "results.parquet")
     assert table.column_names == list(rows[0])
     assert table["final"].to_pylist()[0] == pytest.approx(0.95)
+
+
+def test_a_figure_names_the_worst_split_and_what_is_missing() -> None:
+    def make(scenario: Scenario) -> SimulationRecord | None:
+        last = (scenario.defense, scenario.attack, scenario.seed) == ("krum", "gaussian", 2)
+        return None if last else record(scenario, 0.5 if scenario.partition == "shards" else 0.9)
+
+    drawn = dict(figures(summarize(results({**GRID, "attackers": [4]}, make))))
+    heat_map = drawn["accuracy-worst-over-splits-f4-assumed4-n20"]
+    texts = [text.get_text() for text in heat_map.axes[0].texts]
+    assert texts[-2:] == ["50.0 ± 0.0\npeak 51.0\nshards", "50.0\npeak 51.0\nshards\n2 not run"]
 
 
 def test_every_figure_is_a_png_and_a_pdf(found: tuple[Result, ...], tmp_path: Path) -> None:
