@@ -66,7 +66,7 @@ def figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
     for condition in summary.conditions:
         ending = f"f{condition.attackers}-assumed{condition.byzantine}-n{condition.clients}"
         for measure in _LABELS:
-            every = list(matrices(summary, condition, measure))
+            every = [one for one in matrices(summary, condition, measure) if one.columns]
             for found in every:
                 if len(every) == 1 or _ALONE.get(measure, found.view) == found.view:
                     name = f"{measure}-{_view_name(summary, found.view)}-{ending}"

@@ -114,7 +114,7 @@ def views(summary: Summary, condition: Condition) -> tuple[str, ...]:
 
 
 def matrices(summary: Summary, condition: Condition, measure: Measure) -> Iterator[Matrix]:
-    """Give the heat map of each view that has one.
+    """Give the heat map of each view.
 
     Attacks of which nothing is planned in a view have no column, nor, but for the accuracy,
     those without any figure: not every attack is a backdoor.
@@ -131,8 +131,7 @@ def matrices(summary: Summary, condition: Condition, measure: Measure) -> Iterat
             for column in summary.attacks
             if any(_is_there(entries[row, column], measure) for row in rows)
         )
-        if columns:
-            yield Matrix(measure, condition, view, rows, columns, entries)
+        yield Matrix(measure, condition, view, rows, columns, entries)
 
 
 def _is_there(entry: Entry, measure: Measure) -> bool:

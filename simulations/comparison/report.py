@@ -145,7 +145,7 @@ def _section(summary: Summary, measure: Measure) -> str:
         for number, condition in enumerate(summary.conditions)
         for found in matrices(summary, condition, measure)
     ]
-    if not panels:
+    if not any(found.columns for found, _ in panels):
         return ""
     title, words = _TITLES[measure], _WORDS[measure]
     low = 0.0 if measure == "attack success" else scale_start(found for found, _ in panels)

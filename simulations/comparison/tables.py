@@ -44,6 +44,8 @@ def cell_id(matrix: Matrix, summary: Summary, cell: tuple[str, str]) -> str:
 
 def heat_map(summary: Summary, matrix: Matrix, low: float) -> str:
     """Return a matrix as a table; the color runs from ``low`` to 1, cividis for all eyes."""
+    if not matrix.columns:
+        return '<p class="soft">There is nothing in this view.</p>'
     head = "".join(f'<th scope="col">{breakable(column)}</th>' for column in matrix.columns)
     several = sum(column != NO_ATTACK for column in matrix.columns) > 1
     body = []
@@ -126,7 +128,7 @@ def defense_table(summary: Summary, condition: Condition) -> str:
     groups = families(summary)
     free = {name: unattacked(summary, condition, name) for name in summary.defenses}
     seeds = max((found.seeds for found in free.values() if found), default=0)
-    best = reference(summary, condition)
+    best = reference(summary, condition) if seeds else "the best defense"
     head = ["defense", *(f"f* ({name})" for name in groups), "accuracy without an attack"]
     head += [f"lost to {'plain averaging' if best == 'mean' else best}"]
     head += ["defense, per round", "whole round"]

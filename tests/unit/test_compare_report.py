@@ -232,6 +232,22 @@ def test_every_split_has_heat_maps_of_its_own(page: str) -> None:
         assert shown == [(number, view) for number in "01" for view in choices]
 
 
+def test_a_view_of_which_nothing_is_known_says_so() -> None:
+    def only_iid(scenario: Scenario) -> SimulationRecord | None:
+        return record(scenario, 0.9) if scenario.partition == "iid" else None
+
+    page = report(results({**GRID, "attackers": [4]}, only_iid))
+    (section,) = re.findall(r"<section><h2>Does a class suffer.*?</section>", page, re.DOTALL)
+    told = dict(re.findall(r'data-view="([^"]*)">(.*?)</figure>', section, re.DOTALL))
+    known = {view: "There is nothing in this view." not in text for view, text in told.items()}
+    assert known == {
+        "worst over splits": False,
+        "mean over splits": False,
+        "iid": True,
+        "shards": False,
+    }
+
+
 def test_the_worst_over_splits_names_the_split() -> None:
     def worse_on_shards(scenario: Scenario) -> SimulationRecord:
         return record(scenario, 0.5 if scenario.partition == "shards" else 0.9)
@@ -323,6 +339,14 @@ def test_a_figure_names_the_worst_split_and_what_is_missing() -> None:
     heat_map = drawn["accuracy-worst-over-splits-f4-assumed4-n20"]
     texts = [text.get_text() for text in heat_map.axes[0].texts]
     assert texts[-2:] == ["50.0 ± 0.0\npeak 51.0\nshards", "50.0\npeak 51.0\nshards\n2 not run"]
+
+
+def test_splits_that_differ_in_a_greek_letter_have_figures_of_their_own() -> None:
+    splits = [{"name": "β = 0", "alpha": 1.0}, {"name": "γ = 0", "alpha": 2.0}]
+    found = summarize(results({"defense": ["mean"], "split": splits}, lambda one: record(one, 0.9)))
+    names = [name for name, _ in figures(found)]
+    assert len(names) == len(set(names))
+    assert {"accuracy-split1-0-f0-assumed0-n20", "accuracy-split2-0-f0-assumed0-n20"} < set(names)
 
 
 def test_every_figure_is_a_png_and_a_pdf(found: tuple[Result, ...], tmp_path: Path) -> None:
