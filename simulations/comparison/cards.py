@@ -79,8 +79,12 @@ def _facts(
 
 def _place(summary: Summary, condition: Condition, attack: str, split: str) -> str:
     """Return the attack, and the split where there are several."""
-    name = "no attack" if attack == NO_ATTACK else attack
-    return f"{name} on {split}" if len(summary.splits_of(condition)) > 1 else name
+    several = len(summary.splits_of(condition)) > 1
+    return f"{_named(attack)} on {split}" if several else _named(attack)
+
+
+def _named(attack: str) -> str:
+    return "no attack" if attack == NO_ATTACK else attack
 
 
 def _not_ranked(summary: Summary, condition: Condition) -> str:
@@ -141,13 +145,13 @@ def _by_split(summary: Summary, condition: Condition) -> str:
 
 def _on_split(summary: Summary, condition: Condition, split: str) -> str:
     standings = rank(summary, condition, (split,))
-    left_out = len(unranked(summary, condition, (split,)))
-    ending = f"; {left_out} of {len(summary.defenses)} not ranked" if left_out else ""
     if not standings:
         return f"{escape(split)}: no defense is ranked"
+    left_out = len(unranked(summary, condition, (split,)))
+    ending = f"; {left_out} of {len(summary.defenses)} not ranked" if left_out else ""
     best, ties = standings[0], [item for item in standings[1:] if item.tied]
     tied = f"; tied: {_names(ties)}" if ties else ""
     return (
         f"{escape(split)}: <b>{escape(best.defense)}</b>, {interval(best.worst)} % "
-        f"under {escape(best.attack)}{escape(tied)}{ending}"
+        f"under {escape(_named(best.attack))}{escape(tied)}{ending}"
     )
