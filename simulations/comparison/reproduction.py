@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from quickthorn.simulations.comparison.folder import Folder
 from quickthorn.simulations.comparison.plan import read_grid, scenarios
-from quickthorn.simulations.record import SimulationRecord
+from quickthorn.simulations.comparison.results import read_records
 from quickthorn.strategies.errors import UnknownNameError
 from quickthorn.strategies.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from quickthorn.simulations.record import SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
 # MNIST has to have a place, and no result depends on it.
@@ -199,14 +200,8 @@ def main(arguments: Sequence[str]) -> None:
     unknown = sorted(set(pairs) - set(TABLES))
     if unknown:
         raise UnknownNameError("table", unknown[0], TABLES)
-    sys.stdout.write(page({name: _records(Folder(Path(path))) for name, path in pairs.items()}))
-
-
-def _records(folder: Folder) -> Iterator[SimulationRecord]:
-    for run in folder.runs():
-        outcome = folder.load(run)
-        if outcome is not None and outcome.record is not None:
-            yield SimulationRecord.from_json(outcome.record)
+    found = {name: read_records(Folder(Path(path))) for name, path in pairs.items()}
+    sys.stdout.write(page(found))
 
 
 if __name__ == "__main__":

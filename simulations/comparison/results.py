@@ -15,10 +15,10 @@ from quickthorn.simulations.comparison.folder import write_whole
 from quickthorn.simulations.record import STRIKING, SimulationRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from quickthorn.simulations.comparison.folder import Outcome
+    from quickthorn.simulations.comparison.folder import Folder, Outcome
     from quickthorn.simulations.comparison.plan import Run
 
 Status = Literal["done", "failed", "interrupted", "not run"]
@@ -61,6 +61,14 @@ class Result:
             row.update(_figures(self.record))
         row["error"] = self.error
         return row
+
+
+def read_records(folder: Folder) -> Iterator[SimulationRecord]:
+    """Give the records of all runs that are done, of whatever grid."""
+    for run in folder.runs():
+        outcome = folder.load(run)
+        if outcome is not None and outcome.record is not None:
+            yield SimulationRecord.from_json(outcome.record)
 
 
 _FIGURES = {

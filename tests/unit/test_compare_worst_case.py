@@ -1,0 +1,87 @@
+"""The page of the worst case is that of its runs, and its grid holds every attack there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quickthorn.simulations.attacks.registry import available_attacks
+from quickthorn.simulations.comparison import worst_case
+from quickthorn.simulations.comparison.plan import read_grid, scenarios
+from quickthorn.simulations.comparison.worst_case import GRID, PUBLISHED, main, page
+from quickthorn.simulations.record import Evaluation
+from tests.comparisons import record
+
+if TYPE_CHECKING:
+    import pytest
+
+    from quickthorn.simulations.record import SimulationRecord
+    from quickthorn.simulations.scenario import Scenario
+
+ROOT = Path(__file__).parents[2]
+
+
+def planned(**settings: object) -> dict[str, Scenario]:
+    """Return the grid's scenarios by attack."""
+    told = scenarios(read_grid(GRID), {"data_dir": "elsewhere", **settings})
+    return {scenario.attack: scenario for _, scenario in told}
+
+
+def ends_at(scenario: Scenario, *last: float, success: float | None = None) -> SimulationRecord:
+    """Return a record with a bad evaluation before the ``last`` ones."""
+    evaluations = tuple(
+        Evaluation(number, accuracy, (0.97, accuracy), success)
+        for number, accuracy in enumerate((0.01, *last), start=1)
+    )
+    return record(scenario, 0.0, evaluations=evaluations, attack_success_floor=success and 0.125)
+
+
+def test_the_grid_has_every_attack_that_works_on_images() -> None:
+    told = {part.partition("(")[0] for attack in planned() for part in attack.split(" | ")}
+    every = {name for names in available_attacks().values() for name in names}
+    assert told == every - {"tabular_backdoor"} | {"none"}
+    assert {(s.clients, s.attackers, s.byzantine, s.partition) for s in planned().values()} == {
+        (25, 5, 5, "shards"),
+        (25, 0, 5, "shards"),
+    }
+
+
+def test_the_worst_attack_is_named_beside_the_published_figure() -> None:
+    own = planned()
+    good = [
+        ends_at(own["none"], *[0.5] * 5),
+        ends_at(own["zero"], 0.98, 0.98, 0.98, 0.98, 0.97),
+        ends_at(own["patch_backdoor"], *[0.99] * 5, success=0.25),
+    ]
+    text = page(good)
+    assert f"Of {len(own) - 1} attacks 2 have been run. The worst of them is `zero`" in text
+    assert f"with **97.80 %**: the published best, {PUBLISHED} %, is reached." in text
+    assert "| `zero` | 97.80 | 97.0 |  | 1.00 |" in text
+    assert "| `patch_backdoor` | 99.00 | 97.0 | 25.0% (12.5%) | 1.00 |" in text
+    assert "| `label_flip \\| sybil` | – | – | – | – |" in text
+    bad = page([*good, ends_at(own["alie"], *[0.975] * 5)])
+    assert "is `alie`, with **97.50 %**: the published best, 97.6 %, is not reached." in bad
+
+
+def test_before_any_run_the_page_says_so() -> None:
+    assert f"Of {len(planned()) - 1} attacks 0 have been run.\n" in page([])
+
+
+def test_a_shorter_run_is_not_one_of_the_grid() -> None:
+    assert page([ends_at(planned(rounds=6)["zero"], *[0.9] * 5)]) == page([])
+
+
+def test_the_page_of_the_documentation_is_that_of_its_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = (ROOT / "docs/explanation/worst-case.md").read_text(encoding="utf-8")
+    # By the command that the page itself tells.
+    (command,) = re.findall(r"```\n(python.*?)\n```", shown, re.DOTALL)
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[:3] == ["python", "-m", worst_case.__name__]
+    assert words[-2:] == [">", "docs/explanation/worst-case.md"]
+    monkeypatch.chdir(ROOT)
+    main(words[3:-2])
+    assert capsys.readouterr().out == shown
