@@ -186,11 +186,13 @@ class Scenario:
         if "grid" in table:
             msg = f"{path} is a grid of scenarios; run it by quickthorn compare {path} --out DIR."
             raise ConfigurationError(msg)
-        return cls.from_table({**_without_heading(table, path), **_typed(settings or {})})
+        return cls.from_table(_without_heading(table, path), settings)
 
     @classmethod
-    def from_table(cls, table: Mapping[str, object]) -> Scenario:
-        """Read an already parsed table.
+    def from_table(
+        cls, table: Mapping[str, object], settings: Mapping[str, object] | None = None
+    ) -> Scenario:
+        """Read an already parsed table; see ``from_toml``.
 
         Example
         -------
@@ -201,7 +203,7 @@ class Scenario:
 did you mean 'attackers'? Known: ...
 
         """
-        return read_settings(cls, table, where="the scenario")
+        return read_settings(cls, {**table, **_typed(settings or {})}, where="the scenario")
 
     def with_settings(self, settings: Mapping[str, object]) -> Scenario:
         """Return the scenario with other values of some keys, given as text or as values.
@@ -217,7 +219,7 @@ did you mean 'attackers'? Known: ...
         50
 
         """
-        return self.from_table({**self.to_table(), **_typed(settings)})
+        return self.from_table(self.to_table(), settings)
 
     def to_table(self) -> dict[str, object]:
         """Return every key with its value; ``from_table`` reads it back."""

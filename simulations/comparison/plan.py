@@ -138,7 +138,7 @@ def scenarios(
     grids = [read_settings(Grid, table, where="[grid]") for table in listed]
     own = _without_axes(whole.scenario, "[scenario]")
     fixed = _without_axes(settings or {}, "the settings (--set)")
-    base = Scenario().with_settings({**own, **fixed})
+    base = Scenario.from_table(own, fixed)
     divided = [(grid, list(_splits(grid, base, fixed))) for grid in grids]
     refuse_confusion(split for _, splits in divided for split in splits)
     return [pair for grid, splits in divided for pair in _combinations(grid, splits)]

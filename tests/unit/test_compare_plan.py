@@ -115,6 +115,10 @@ def test_a_split_may_set_any_key_and_have_a_name() -> None:
         ({"scenario": {}, "gird": {}}, r"'gird'; did you mean 'grid'"),
         ({"scenario": {}, "grid": {"defence": ["mean"]}}, r"'defence'; did you mean 'defense'"),
         ({"scenario": {"round": 3}, "grid": {"defense": ["mean"]}}, r"did you mean 'rounds'"),
+        (
+            {"scenario": {"rounds": "3"}, "grid": {"defense": ["mean"]}},
+            r"rounds in the scenario must be an integer; got '3'",
+        ),
         ({"scenario": {}, "grid": {"defense": ["medain"]}}, r"did you mean 'median'"),
         (
             {"scenario": {}, "grid": {"defense": ["mean"], "attack": ["alie"]}},
