@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import typing
 from dataclasses import dataclass
 from functools import cache
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from quickthorn.client.datasets import load_dataset
 from quickthorn.server.toml_file import read_toml
 from quickthorn.simulations.attacks.attack import build_attack
+from quickthorn.simulations.checks import check
 from quickthorn.simulations.schedule import parse_schedule
 from quickthorn.strategies import build
-from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
+from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.optimizer import build_optimizer
 from quickthorn.strategies.reputation import Policy
 from quickthorn.strategies.settings import describe_type, read_settings
-from quickthorn.strategies.wire import CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,21 +27,6 @@ if TYPE_CHECKING:
 
 # Part of every digest; to be raised when the same scenario no longer gives the same model.
 _MEANING = 2
-
-_RANGES: tuple[tuple[str, float], ...] = (
-    ("clients", 1),
-    ("clients_per_round", 0),
-    ("rounds", 1),
-    ("local_epochs", 1),
-    ("local_steps", 0),
-    ("batch_size", 1),
-    ("weight_decay", 0),
-    ("attackers", 0),
-    ("attack_start", 1),
-    ("attack_every", 1),
-    ("seed", 0),
-    ("eval_every", 1),
-)
 
 
 @dataclass(frozen=True)
@@ -143,17 +127,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Refuse what could fail later, and bring texts to one form."""
-        for name in ("dataset", "partition"):
-            if getattr(self, name) not in CHOICES[name]:
-                raise UnknownNameError(f"{name} of a scenario", getattr(self, name), CHOICES[name])
-        if ":" not in self.model and self.model not in CHOICES["model"]:
-            raise UnknownNameError("model of a scenario", self.model, CHOICES["model"])
-        if self.dataset == "mnist" and not self.data_dir:
-            msg = "dataset mnist of a scenario needs data_dir: the folder with its IDX files."
-            raise ConfigurationError(msg)
-        self._check_finite()
-        self._check_counts()
-        self._check_shares()
+        check(self)
         canonical = {
             "defense": str(build(self.defense, byzantine=self.byzantine)),
             "optimizer": str(build_optimizer(self.optimizer)),
@@ -266,37 +240,6 @@ did you mean 'attackers'? Known: ...
         """Say whether the hostile clients attack in round ``number``."""
         since = number - self.attack_start
         return self.attackers > 0 and since >= 0 and since % self.attack_every == 0
-
-    def _check_finite(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                msg = f"{field.name} of a scenario must be a finite number; got {value}."
-                raise ConfigurationError(msg)
-
-    def _check_counts(self) -> None:
-        for name, low in _RANGES:
-            if getattr(self, name) < low:
-                msg = f"{name} of a scenario must be at least {low}; got {getattr(self, name)}."
-                raise ConfigurationError(msg)
-        for name, bound in (("clients_per_round", self.clients), ("attackers", self.clients - 1)):
-            if getattr(self, name) > bound:
-                msg = (
-                    f"{name} of a scenario must be at most {bound}, with clients={self.clients}; "
-                    f"got {getattr(self, name)}. Lower it or raise clients."
-                )
-                raise ConfigurationError(msg)
-
-    def _check_shares(self) -> None:
-        for name in ("alpha", "lr", "tail_factor"):
-            if getattr(self, name) <= 0:
-                msg = f"{name} of a scenario must be above 0; got {getattr(self, name)}."
-                raise ConfigurationError(msg)
-        for name, closed in (("gamma", True), ("tail_factor", True), ("client_momentum", False)):
-            value = getattr(self, name)
-            if not 0 <= value <= 1 or (value == 1 and not closed):
-                msg = f"{name} of a scenario must be from 0 to 1{'' if closed else ', below 1'}; "
-                raise ConfigurationError(f"{msg}got {value}.")
 
 
 def _without_heading(table: Mapping[str, object], path: str | Path) -> Mapping[str, object]:
