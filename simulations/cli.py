@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from quickthorn.strategies.errors import ConfigurationError
 
@@ -53,7 +52,7 @@ def demo(  # noqa: PLR0913, PLR0917 - typer makes an option of each
 
     plan = Plan(defense, byzantine, rounds, seed, out or fresh_folder())
     try:
-        with Shown(TimeElapsedColumn()) as shown:
+        with Shown() as shown:
             found = run_demo(plan, lambda words, share: shown.update(share, 1.0, words))
     except KeyboardInterrupt:
         typer.echo("quickthorn: interrupted; nothing is left running.", err=True)
@@ -113,7 +112,7 @@ def simulate(
         typer.echo(f"quickthorn: {words}", err=True)
     try:
         # What a model prints goes to stderr, away from the answer.
-        with Shown(TimeRemainingColumn()) as shown, redirect_stdout(sys.stderr):
+        with Shown() as shown, redirect_stdout(sys.stderr):
             record = run(
                 scenario,
                 lambda done, total, accuracy: shown.update(

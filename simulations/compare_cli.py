@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from quickthorn.simulations.comparison.compare import Comparison
-    from quickthorn.simulations.comparison.folder import Outcome
     from quickthorn.simulations.comparison.results import Result, Status
 
 _INTERRUPTED = 130  # as a shell reports it
 _INCOMPLETE = 1
-_SECONDS_BETWEEN_LINES = 30.0  # where stderr is no terminal
 _NAMED = 3  # runs that ended in the same way are named so many, and the others counted
 _NEXT: dict[Status, str] = {
     "failed": "What failed fails again until its cause is mended; --retry-failed tries it again.",
@@ -86,10 +73,12 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     """
     # Imported here: figures and tables take a second, and --help should not.
     from quickthorn.simulations.comparison.compare import compare as run_grid  # noqa: PLC0415
+    from quickthorn.simulations.progress import Runs, Shown  # noqa: PLC0415 - above
 
     shown = Shown()
+    runs = Runs(shown)
     try:
-        with shown.bar:
+        with shown:
             found = run_grid(
                 grid,
                 out,
@@ -98,11 +87,11 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
                 ray=ray,
                 retry_failed=retry_failed,
                 run=not no_run,
-                progress=shown.update,
+                progress=runs.update,
             )
     except KeyboardInterrupt:
         typer.echo(
-            f"quickthorn: interrupted; {shown.done} more runs are in {out}. "
+            f"quickthorn: interrupted; {runs.words}, in {out}. "
             "The same command goes on with the rest.",
             err=True,
         )
@@ -163,38 +152,3 @@ def _name(result: Result) -> str:
     told, split = result.run.scenario, result.run.split
     counts = f"attackers={told.attackers} byzantine={told.byzantine} seed={told.seed}"
     return f"{told.defense}, attack {told.attack}, split {split}, {counts}"
-
-
-class Shown:
-    """Runs done, runs left and the time that they will take, on stderr."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self._failed = 0
-        self._console = Console(stderr=True)
-        self._began = self._said = time.monotonic()
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self.bar.add_task("runs", total=None)
-
-    def update(self, outcome: Outcome | None, left: int) -> None:
-        """Show one run more."""
-        self.done += outcome is not None
-        self._failed += outcome is not None and outcome.status != "done"
-        words = f"runs ({self._failed} failed)" if self._failed else "runs"
-        self.bar.update(self._task, description=words, completed=self.done, total=self.done + left)
-        quiet = time.monotonic() - self._said < _SECONDS_BETWEEN_LINES
-        if not self._console.is_terminal and self.done + left and not (quiet and left):
-            self._said = time.monotonic()
-            rest = (self._said - self._began) * left / max(self.done, 1)
-            time_left = f", about {math.ceil(rest / 60)} min left" if self.done and left else ""
-            typer.echo(f"{words}: {self.done} done, {left} to go{time_left}", err=True)

@@ -47,7 +47,6 @@ def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of eac
     clients that are, accuracy and attack success with and without quarantine.
     """
     # Imported here: the grid's machinery takes a second, and --help should not.
-    from quickthorn.simulations.compare_cli import Shown  # noqa: PLC0415 - above
     from quickthorn.simulations.comparison.plan import read_grid  # noqa: PLC0415 - above
     from quickthorn.simulations.detection.evaluate import (  # noqa: PLC0415 - above
         measure,
@@ -55,18 +54,20 @@ def evaluate_detection(  # noqa: PLR0913, PLR0917 - typer makes an option of eac
         run_grid,
     )
     from quickthorn.simulations.detection.page import page  # noqa: PLC0415 - above
+    from quickthorn.simulations.progress import Runs, Shown  # noqa: PLC0415 - above
 
     tables = read_grid(grid)
     if seeds:
         tables = reseeded(tables, _numbers(seeds))
     shown = Shown()
+    counted = Runs(shown)
     place = nullcontext(runs) if runs else tempfile.TemporaryDirectory(prefix="quickthorn-")
     try:
-        with place as folder, shown.bar:
-            results = run_grid(tables, Path(folder), workers=workers, progress=shown.update)
+        with place as folder, shown:
+            results = run_grid(tables, Path(folder), workers=workers, progress=counted.update)
     except KeyboardInterrupt:
-        kept = f"{shown.done} more runs are in {runs}" if runs else "--runs DIR would keep the runs"
-        typer.echo(f"quickthorn: interrupted; {kept}.", err=True)
+        kept = f", in {runs}" if runs else "; --runs DIR would keep them"
+        typer.echo(f"quickthorn: interrupted; {counted.words}{kept}.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     _check(results)
     lines = measure(result.record for result in results if result.record is not None)

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from quickthorn.simulations import Scenario, SimulationRecord
+from quickthorn.simulations.comparison.folder import Outcome
 from quickthorn.simulations.comparison.plan import plan, read_grid
 from quickthorn.simulations.detection.aims import LOUD, STEALTHY, aims
 from quickthorn.simulations.detection.evaluate import Line, measure, reseeded
@@ -20,6 +21,7 @@ from quickthorn.strategies.errors import ConfigurationError
 from quickthorn.strategies.reputation import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -227,7 +229,7 @@ def test_the_command_writes_the_page_and_goes_on_where_it_was(tmp_path: Path) ->
     grid.write_text(TINY, encoding="utf-8")
     first = run("--grid", str(grid), "--runs", str(runs), "--workers", "1", "--out", str(out))
     assert (first.exit_code, first.stdout) == (0, "")
-    assert "runs: 8 done, 0 to go" in first.stderr
+    assert first.stderr.startswith("0 of 8 runs done\n")
     told = out.read_text(encoding="utf-8")
     assert "| `not_finite` | 1.00 | – | 4 of 4 |" in told
     assert "| none, 2 × 5 rounds | – | – | – | – | 0 of 14 |" in told
@@ -251,6 +253,27 @@ def test_no_page_is_made_of_some_of_the_runs(tmp_path: Path) -> None:
     assert answer.exit_code == 1
     assert "quickthorn: a run failed: TooFewClientsError" in answer.stderr
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--runs", "kept"), "1 of 2 runs done, in kept.\n"),
+        ((), "1 of 2 runs done; --runs DIR would keep them.\n"),
+    ],
+)
+def test_an_interrupt_says_what_is_done_and_where(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], words: str
+) -> None:
+    def stop(
+        *_: object, progress: Callable[[Outcome | None, int], None], **_options: object
+    ) -> None:
+        progress(Outcome("a", "done"), 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("quickthorn.simulations.detection.evaluate.run_grid", stop)
+    answer = run(*options)
+    assert (answer.exit_code, answer.stderr) == (130, f"quickthorn: interrupted; {words}")
 
 
 def test_a_grid_without_quarantine_is_refused_before_anything_runs(tmp_path: Path) -> None:
