@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from quickthorn.simulations.comparison.summary import Condition, Estimate, Summary
 
-# f* is the last number of attackers at which the accuracy is within this of the run without.
+# f* is the last number of attackers at which no attack costs more accuracy than this.
 WITHIN = 0.05
 
 
@@ -27,9 +27,8 @@ class Breakdown:
     Attributes
     ----------
     attackers
-        f*: the largest number of attackers in the grid up to which the worst case stays within
-        ``WITHIN`` of the accuracy of the same defense without an attack, and no backdoor gets
-        in. 0 if that never holds.
+        f*: the largest number of attackers in the grid up to which the ``fall`` of the accuracy
+        stays within ``WITHIN``, and no backdoor gets in. 0 if that never holds.
     broken
         The next number of attackers in the grid, where it does not hold; None where it held as
         far as the grid goes or has been run, so that f* may be larger.
@@ -73,18 +72,35 @@ def breakdown(
         return None
     held = 0
     for condition in family:
-        base = unattacked_by_seed(summary, condition, defense, splits)
-        worst = worst_case(summary, condition, defense, splits)
-        if not base or worst is None:
+        lost = fall(summary, condition, defense, splits)
+        if lost is None:
             if _has_failed(summary, condition, defense, splits):
                 return Breakdown(held, condition.attackers, failed=True)
             break
         backdoor = worst_backdoor(summary, condition, defense, splits)
         lets_in = backdoor is not None and backdoor.is_in
-        if lets_in or worst[1].value.mean < fmean(base.values()) - WITHIN:
+        if lets_in or lost > WITHIN:
             return Breakdown(held, condition.attackers)
         held = condition.attackers
     return Breakdown(held) if held else None
+
+
+def fall(
+    summary: Summary, condition: Condition, defense: str, splits: Sequence[str] = ()
+) -> float | None:
+    """Return the most accuracy that an attack takes from a defense on a split.
+
+    Each worst case is held against the same split without an attack: a hard division of the data
+    is no attack. None if a worst case is not known, or a split has no run without an attack.
+    """
+    falls = []
+    for split in splits or summary.splits_of(condition):
+        base = unattacked_by_seed(summary, condition, defense, (split,))
+        worst = worst_case(summary, condition, defense, (split,))
+        if not base or worst is None:
+            return None
+        falls.append(fmean(base.values()) - worst[1].value.mean)
+    return max(falls, default=None)
 
 
 def _has_failed(

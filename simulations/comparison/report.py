@@ -172,10 +172,11 @@ def _defenses(summary: Summary) -> str:
         for number, condition in enumerate(summary.conditions)
     )
     words = (
-        f"f* is the largest number of attackers in the grid up to which the worst case stays "
-        f"within {100 * WITHIN:.0f} points of the same defense without an attack and no backdoor "
-        "gets in; beside it stands the next number in the grid. ≥: the grid ends before the "
-        "defense does. Failed: the runs did, for instance as the defense refuses such a cohort."
+        f"f* is the largest number of attackers in the grid up to which the worst case on each "
+        f"split stays within {100 * WITHIN:.0f} points of the same defense on that split without "
+        "an attack, and no backdoor gets in; beside it stands the next number in the grid. ≥: the "
+        "grid ends before the defense does. Failed: the runs did, for instance as the defense "
+        "refuses such a cohort."
     )
     inner = f'<div class="two"><div>{charts}</div><div>{tables}</div></div>' if charts else tables
     return (

@@ -328,6 +328,19 @@ def test_the_breakdown_point_is_the_last_that_holds(
     assert breakdown_text(breakdown(found, family, "median")) == words
 
 
+@pytest.mark.parametrize(("attacked", "words"), [(0.58, "≥ 2"), (0.54, "0, breaks at 2")])
+def test_a_split_that_is_hard_without_an_attack_breaks_no_defense(
+    attacked: float, words: str
+) -> None:
+    def final(scenario: Scenario) -> float:
+        if scenario.partition == "iid":
+            return 0.9
+        return 0.6 if scenario.attack == "none" else attacked
+
+    found = summary(final, defenses=("median",), split=["iid", "shards"])
+    assert breakdown_text(breakdown(found, [F2], "median")) == words
+
+
 def test_a_worst_case_of_which_a_run_is_missing_ends_no_breakdown_point() -> None:
     def make(scenario: Scenario) -> SimulationRecord | None:
         last = scenario.attackers == 4 and scenario.attack == "gaussian" and scenario.seed == 1
