@@ -6,6 +6,7 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING
 
+from quickthorn.simulations.comparison.breakdown import WITHIN
 from quickthorn.simulations.comparison.cards import card
 from quickthorn.simulations.comparison.ranking import is_pending, rank, unranked
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS
@@ -42,46 +43,51 @@ def _in_one_line(summary: Summary) -> str:
     # Who is first, or tied with the first, under the most conditions; ties by the order there.
     good = Counter(item.defense for found in standings for item in found if _is_good(item, found))
     best = max(good, key=lambda name: good[name])
-    lowest = min(
-        item.worst.mean
+    own = [
+        item
         for found in standings
         for item in found
         if item.defense == best and _is_good(item, found)
-    )
-    often = ""
+    ]
+    lowest = min(item.worst.mean for item in own)
     of = len(summary.conditions)
-    if of > 1:
-        often = f" under {'all' if good[best] == of else f'{good[best]} of {of}'} conditions"
+    better = "a clearly better" if any(item.tied for item in own) else "a better"
     left_out = [unranked(summary, one) for one in summary.conditions]
     begin = "No answer yet, as runs are missing. So far " if any(map(is_pending, left_out)) else ""
     which = "ranked" if any(left_out) else "in this grid"
     every = "ranked defense" if any(left_out) else "defense"
     return (
-        f"{begin}<b>{escape(best)}</b>: nothing {which}{_among(standings, best)} has a better "
-        f"worst case{often} (accuracy of at least {percent(lowest)} %)."
-        f"{_let_in(standings, every)}{_left_out(summary, left_out)}"
+        f"{begin}<b>{escape(best)}</b>: nothing {which}{_among(own)} has {better} "
+        f"worst case{_under(len(own), of)} (accuracy of at least {percent(lowest)} %)."
+        f"{_costs(own, of)}{_let_in(standings, every, of)}{_left_out(summary, left_out)}"
     )
 
 
-def _among(standings: Sequence[Sequence[Standing]], best: str) -> str:
+def _under(count: int, of: int) -> str:
+    """Return under how many conditions something is so, where there are several."""
+    if of == 1:
+        return ""
+    return f" under {'all' if count == of else f'{count} of {of}'} conditions"
+
+
+def _among(own: Sequence[Standing]) -> str:
     """Return what the comparison is restricted to: accuracy does not show a backdoor."""
-    own = [
-        item.backdoor.is_in
-        for found in standings
-        for item in found
-        if item.defense == best and item.backdoor is not None and _is_good(item, found)
-    ]
-    return " that lets no backdoor in" if own and not all(own) else ""
+    let_in = [item.backdoor.is_in for item in own if item.backdoor is not None]
+    return " that lets no backdoor in" if let_in and not all(let_in) else ""
 
 
-def _let_in(standings: Sequence[Sequence[Standing]], every: str) -> str:
+def _costs(own: Sequence[Standing], of: int) -> str:
+    """Return a warning where the answer is the best and not good."""
+    bad = sum(item.fall is not None and item.fall > WITHIN for item in own)
+    much = f"more than {100 * WITHIN:.0f} points"
+    return f" <b>But an attack takes {much} from it{_under(bad, of)}.</b>" if bad else ""
+
+
+def _let_in(standings: Sequence[Sequence[Standing]], every: str, of: int) -> str:
     """Return a warning where every defense lets a backdoor in."""
     firsts = [found[0].backdoor for found in standings]
     bad = sum(first is not None and first.is_in for first in firsts)
-    if not bad:
-        return ""
-    where = f" under {bad} of {len(firsts)} conditions" if bad < len(firsts) else ""
-    return f" <b>But every {every} lets a backdoor in{where}.</b>"
+    return f" <b>But every {every} lets a backdoor in{_under(bad, of)}.</b>" if bad else ""
 
 
 def _left_out(summary: Summary, left_out: Sequence[Sequence[Unranked]]) -> str:
@@ -101,7 +107,9 @@ def _is_good(item: Standing, standings: Sequence[Standing]) -> bool:
 
 
 def _confidence(summary: Summary) -> str:
-    seeds = max((len(cell.by_seed) for cell in summary.cells.values()), default=0)
-    if seeds < FEWEST_SEEDS:
-        return "One number per cell: too few seeds for an interval."
-    return f"± is the 95 % t-interval over {seeds} seeds."
+    seeds = {len(cell.by_seed) for cell in summary.cells.values() if cell.by_seed}
+    if max(seeds, default=0) < FEWEST_SEEDS:
+        return f"Where fewer than {FEWEST_SEEDS} seeds are done, there is no interval."
+    if len(seeds) == 1:
+        return f"± is the 95 % t-interval over {seeds.pop()} seeds."
+    return f"± is the 95 % t-interval over the seeds, and left out for fewer than {FEWEST_SEEDS}."

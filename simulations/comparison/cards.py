@@ -6,8 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.comparison.plan import NO_ATTACK
-from quickthorn.simulations.comparison.questions import reference
-from quickthorn.simulations.comparison.ranking import is_pending, rank, unranked
+from quickthorn.simulations.comparison.questions import reference, unattacked
+from quickthorn.simulations.comparison.ranking import SAME, is_pending, rank, unranked
+from quickthorn.simulations.comparison.summary import FEWEST_SEEDS
 from quickthorn.simulations.comparison.texts import (
     count,
     duration,
@@ -37,15 +38,24 @@ def card(summary: Summary, condition: Condition) -> str:
         f"<dt>{name}</dt><dd>{escape(text)}<small>{escape(note)}</small></dd>"
         for name, text, note in _facts(summary, condition, standings)
     ).replace(" %", "&nbsp;%")
-    where = _place(summary, condition, best.attack, best.split)
     take = "So far" if is_pending(unranked(summary, condition)) else "Take"
     return (
         f'<article class="card">{_when(condition)}'
         f'<p class="take">{take} {escape(best.defense)}</p>'
         f'<p class="score"><b>{percent(best.worst.mean)} %</b>{_spread(best)}</p>'
-        f'<p class="why">accuracy in the worst case: {escape(where)}</p>'
+        f'<p class="why">accuracy in the worst case: {escape(_why(summary, condition, best))}</p>'
         f"<dl>{facts}</dl>{more}</article>"
     )
+
+
+def _why(summary: Summary, condition: Condition, best: Standing) -> str:
+    """Return what the worst case is of, and what the defense reaches there without an attack."""
+    where = _place(summary, condition, best.attack, best.split)
+    calm = unattacked(summary, condition, best.defense, (best.split,))
+    if calm is None or best.attack == NO_ATTACK:
+        return where
+    there = " there" if len(summary.splits_of(condition)) > 1 else ""
+    return f"{where}; without an attack{there} {percent(calm.mean)} %"
 
 
 def _facts(
@@ -54,7 +64,7 @@ def _facts(
     """Give what there is to say of the first: a name, a figure, and what it is of."""
     best = standings[0]
     ties = [standing for standing in standings[1:] if standing.tied]
-    yield "Tied with", _names(ties) if ties else "none", ""
+    yield _tied(best).capitalize(), _names(ties) if ties else "none", ""
     if best.worst_class is not None:
         attack, found = best.worst_class
         where = _place(summary, condition, attack, found.split)
@@ -112,7 +122,8 @@ def _reason(item: Unranked, places: Callable[[Collection[tuple[str, str]]], str]
     parts = [f"{item.done} of {item.planned} runs done"] if item.planned else []
     for runs, words in ((item.failed, "failed"), (item.missing, "not done yet")):
         if runs:
-            parts.append(f"{sum(runs.values())} {words} ({places(runs)})")
+            where = f" ({places(runs)})" if len(runs) < item.pairs else ""
+            parts.append(f"{sum(runs.values())} {words}{where}")
     if item.unplanned:
         parts.append(f"not in the grid: {places(item.unplanned)}")
     return "; ".join(parts)
@@ -131,26 +142,37 @@ def _spread(standing: Standing) -> str:
     return "" if half is None else f"<span>± {percent(half)}</span>"
 
 
+def _tied(best: Standing) -> str:
+    """Return what a tie is: few seeds cannot tell whether a difference is one."""
+    return "tied with" if best.worst.seeds >= FEWEST_SEEDS else f"within {100 * SAME:.0f} point"
+
+
 def _names(standings: Sequence[Standing]) -> str:
     return ", ".join(f"{item.defense} ({percent(item.worst.mean)})" for item in standings)
 
 
 def _by_split(summary: Summary, condition: Condition) -> str:
     splits = summary.splits_of(condition)
-    if len(splits) < 2:  # noqa: PLR2004 - one split is the whole
+    standings = {split: rank(summary, condition, (split,)) for split in splits}
+    if len(splits) < 2 or not any(standings.values()):  # noqa: PLR2004 - one split is the whole
         return ""
-    items = "".join(f"<li>{_on_split(summary, condition, split)}</li>" for split in splits)
-    return f"<details><summary>On each split</summary><ul>{items}</ul></details>"
+    items = "".join(
+        f"<li>{_on_split(summary, condition, split, found)}</li>"
+        for split, found in standings.items()
+    )
+    shown = " open" if len(splits) <= _MOST_NAMES else ""
+    return f"<details{shown}><summary>On each split</summary><ul>{items}</ul></details>"
 
 
-def _on_split(summary: Summary, condition: Condition, split: str) -> str:
-    standings = rank(summary, condition, (split,))
+def _on_split(
+    summary: Summary, condition: Condition, split: str, standings: Sequence[Standing]
+) -> str:
     if not standings:
         return f"{escape(split)}: no defense is ranked"
     left_out = len(unranked(summary, condition, (split,)))
     ending = f"; {left_out} of {len(summary.defenses)} not ranked" if left_out else ""
     best, ties = standings[0], [item for item in standings[1:] if item.tied]
-    tied = f"; tied: {_names(ties)}" if ties else ""
+    tied = f"; {_tied(best)} {_names(ties)}" if ties else ""
     return (
         f"{escape(split)}: <b>{escape(best.defense)}</b>, {interval(best.worst)} % "
         f"under {escape(_named(best.attack))}{escape(tied)}{ending}"

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.comparison.backdoors import worst_backdoor
+from quickthorn.simulations.comparison.breakdown import fall
 from quickthorn.simulations.comparison.questions import cost, loss, worst_case
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, estimate
 
@@ -36,6 +37,9 @@ class Standing:
         Which these are.
     tied
         Whether the seeds cannot tell it from the first; see ``rank``.
+    fall
+        What an attack takes from its accuracy at most, see ``fall``; None where the grid cannot
+        say.
     worst_class
         The lowest recall of a class, and under which attack; over the same attacks and splits.
     backdoor
@@ -52,6 +56,7 @@ class Standing:
     attack: str
     split: str
     tied: bool
+    fall: float | None
     worst_class: tuple[str, Reading] | None
     backdoor: Backdoor | None
     loss: Estimate | None
@@ -70,6 +75,8 @@ class Unranked:
         How many runs the condition asks of it, with an attack and without, and how many are done.
     failed, missing
         Attack and split to how many of these runs failed, or are not done yet.
+    pairs
+        Of how many attacks and splits these runs are.
     unplanned
         Attacks and splits under which the grid runs other defenses and not this one.
 
@@ -80,6 +87,7 @@ class Unranked:
     planned: int
     failed: Mapping[tuple[str, str], int]
     missing: Mapping[tuple[str, str], int]
+    pairs: int
     unplanned: tuple[tuple[str, str], ...]
 
 
@@ -114,6 +122,7 @@ def rank(
             tied=name != order[0]
             and is_in[name] == is_in[order[0]]
             and _tied(finals[order[0]], finals[name]),
+            fall=fall(summary, condition, name, splits),
             worst_class=worst_case(summary, condition, name, splits, figure="worst_recall"),
             backdoor=backdoors[name],
             loss=loss(summary, condition, name, splits),
@@ -159,6 +168,7 @@ def _lack(
         planned=sum(cell.planned for cell in cells.values()),
         failed={pair: cell.failed for pair, cell in cells.items() if cell.failed},
         missing={pair: cell.missing for pair, cell in cells.items() if cell.missing},
+        pairs=len(cells),
         unplanned=unplanned,
     )
 

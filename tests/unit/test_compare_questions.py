@@ -398,6 +398,58 @@ def test_the_answer_says_what_it_is_the_best_of(success: dict[str, float], words
 
 
 @pytest.mark.parametrize(
+    ("attacked", "words"),
+    [
+        ({1: 0.86, 2: 0.86}, ""),
+        ({1: 0.86, 2: 0.84}, " under 1 of 2 conditions"),
+        ({1: 0.84, 2: 0.84}, " under all conditions"),
+    ],
+)
+def test_the_best_is_not_praised_where_an_attack_costs_it_much(
+    attacked: dict[int, float], words: str
+) -> None:
+    found = summary(
+        lambda s: attacked[s.attackers] if s.attackers else 0.9,
+        defenses=("median",),
+        attackers=[1, 2],
+    )
+    page = answers(found)
+    told = f" <b>But an attack takes more than 5 points from it{words}.</b>"
+    assert (told in page, "But an attack" in page) == (bool(words), bool(words))
+    why = "sign_flip; without an attack 90.0 %"
+    assert page.count(f"accuracy in the worst case: {why}</p>") == 2
+
+
+@pytest.mark.parametrize(
+    ("seeds", "gap", "tie"),
+    [
+        ([0, 1, 2], 0.2, "Tied with</dt><dd>none"),
+        ([0, 1, 2], 0.0, "Tied with</dt><dd>krum (90.0)"),
+        ([0, 1], 0.2, "Within 1 point</dt><dd>none"),
+    ],
+)
+def test_a_tie_of_few_seeds_is_not_called_one(seeds: list[int], gap: float, tie: str) -> None:
+    found = summary(
+        lambda s: 0.9 - gap * (s.defense == "krum"), defenses=("median", "krum"), seed=seeds
+    )
+    page = answers(found)
+    assert "<b>median</b>: nothing in this grid has a better worst case" in page
+    assert f"<dt>{tie}<small>" in page
+
+
+def test_who_is_tied_with_the_first_is_not_said_to_be_beaten_by_nobody() -> None:
+    def final(scenario: Scenario) -> float:
+        # By 1 the median is better in the mean and not in every seed, by 2 it is much worse.
+        if scenario.defense == "krum":
+            return 0.8
+        return 0.75 if scenario.attackers == 2 else (0.8, 0.8, 0.83)[scenario.seed]
+
+    page = answers(summary(final, defenses=("median", "krum"), attackers=[1, 2]))
+    lead = "<b>krum</b>: nothing in this grid has a clearly better worst case under all conditions"
+    assert lead in page
+
+
+@pytest.mark.parametrize(
     ("lacking", "lead", "card"),
     [
         (
@@ -436,6 +488,26 @@ def test_where_nothing_is_ranked_nothing_is_answered() -> None:
     lacks = "not in the grid: sign_flip on shards, gaussian on shards"
     assert f"<b>mean</b>: 3 of 3 runs done; {lacks}</li>" in page
     assert "<li>iid: <b>mean</b>, 90.0 % under sign_flip; 1 of 2 not ranked</li>" in page
+
+
+def test_where_every_run_of_a_defense_failed_they_are_counted_and_not_listed() -> None:
+    found = summary(lambda s: None if s.defense == "krum" else 0.9, defenses=("median", "krum"))
+    assert "<b>krum</b>: 0 of 9 runs done; 9 failed</li>" in answers(found)
+
+
+@pytest.mark.parametrize(("done", "words"), [(0, ""), (1, "iid: <b>median</b>, 90.0 ± 0.0 %")])
+def test_each_split_has_an_answer_in_view_where_there_is_one(done: int, words: str) -> None:
+    splits = ["iid", "shards"]
+    page = answers(
+        summary(
+            lambda s: 0.9 if s.partition in splits[:done] else None,
+            defenses=("median",),
+            split=splits,
+        )
+    )
+    shown = "<details open><summary>On each split</summary>"
+    assert (shown in page, "On each split" in page) == (bool(words), bool(words))
+    assert words in page
 
 
 def test_what_is_assumed_makes_families() -> None:
