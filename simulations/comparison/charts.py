@@ -19,7 +19,10 @@ _DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 
 def breakdown_chart(summary: Summary, name: str, family: Sequence[Condition]) -> str:
-    """Return the worst accuracy of each defense over the number of attackers, as SVG."""
+    """Return the worst accuracy of each defense over the number of attackers, as SVG.
+
+    Empty as long as no worst case is known.
+    """
     last = max(condition.attackers for condition in family)
     lines, legend = [], []
     for number, defense in enumerate(summary.defenses):
@@ -27,6 +30,8 @@ def breakdown_chart(summary: Summary, name: str, family: Sequence[Condition]) ->
         if points:
             lines.append(_line(number, points, last))
             legend.append(f"<li>{_key(number)}{escape(defense)}</li>")
+    if not lines:
+        return ""
     label = f"worst accuracy over attacks and splits against the number of attackers; {name}"
     return (
         f'<figure class="chart"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'

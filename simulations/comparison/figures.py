@@ -6,10 +6,11 @@ import io
 import itertools
 import re
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from quickthorn.simulations.comparison.breakdown import families, worst_by_attackers
 from quickthorn.simulations.comparison.colors import SCALE, scale_start, shade
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX*"  # eight for seven colors: 56 different lines
 _DOTS_PER_INCH = 150
+# Where a legend hides no point.
+_BESIDE: Mapping[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "fontsize": 7}
 _LONGEST = 40  # characters of a split in the name of a file
 _LABELS: Mapping[Measure, str] = {
     "accuracy": "accuracy at the end, %",
@@ -74,7 +77,9 @@ def figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
         yield f"curves-{ending}", _curves(summary, condition)
         yield f"cost-and-loss-{ending}", _cost(summary, condition)
     for name, family in families(summary).items():
-        if len(family) > 1:
+        if len(family) > 1 and any(
+            worst_by_attackers(summary, family, defense) for defense in summary.defenses
+        ):
             yield _file_name(f"breakdown-{name}"), _breakdown(summary, name, family)
 
 
@@ -146,7 +151,9 @@ def _curves(summary: Summary, condition: Condition) -> Figure:
         panel.set_title(attack, fontsize=8)
         panel.set_xlabel("round", fontsize=8)
         panel.set_ylabel("accuracy, %", fontsize=8)
-        panel.tick_params(labelsize=7)
+        # Every panel has its rounds: below the last of a column there may be none.
+        panel.tick_params(labelsize=7, labelbottom=True)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = {
         label: handle
         for panel in figure.axes
@@ -195,8 +202,7 @@ def _breakdown(summary: Summary, name: str, family: Sequence[Condition]) -> Figu
     axes.set_xticks([condition.attackers for condition in family])
     axes.set_ylabel("worst accuracy over attacks and splits, %")
     axes.set_title(name, fontsize=9, loc="left")
-    if axes.lines:
-        axes.legend(fontsize=7)
+    axes.legend(**_BESIDE)
     return figure
 
 
@@ -223,7 +229,7 @@ def _cost(summary: Summary, condition: Condition) -> Figure:
     where = f"loss: {on_splits(summary.splits_of(condition))}, {count(seeds, 'seed')}"
     axes.set_title(f"{condition_name(condition)}\n{where}", fontsize=9, loc="left")
     if axes.containers:
-        axes.legend(fontsize=7)
+        axes.legend(**_BESIDE)
     return figure
 
 

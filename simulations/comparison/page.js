@@ -22,7 +22,8 @@
     return node;
   };
   const draw = (lines) => {
-    const width = 640, height = 320, left = 42, right = 12, top = 10, bottom = 40;
+    // As wide as the dialog, so that its letters are as large as the page's.
+    const width = Math.min(640, Math.max(260, window.innerWidth - 70)), height = 320, left = 42, right = 12, top = 10, bottom = 40;
     const points = lines.flatMap((line) => line.seeds.flat());
     const last = Math.max(...points.map((point) => point[0]), 1);
     const x = (round) => left + (width - left - right) * round / last;

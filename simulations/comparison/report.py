@@ -178,10 +178,10 @@ def _defenses(summary: Summary) -> str:
         "grid ends before the defense does. Failed: the runs did, for instance as the defense "
         "refuses such a cohort."
     )
-    inner = f'<div class="two"><div>{charts}</div><div>{tables}</div></div>' if charts else tables
+    charts = f'<div class="charts">{charts}</div>' if charts else ""
     return (
         "<section><h2>Breakdown, and what a defense costs</h2>"
-        f'<p class="soft">{words}</p>{inner}</section>'
+        f'<p class="soft">{words}</p>{charts}{tables}</section>'
     )
 
 
@@ -191,7 +191,8 @@ def _failures(results: Sequence[Result]) -> str:
     return (
         '<section><h2 id="failures">Runs that failed</h2><p class="soft">They count in no figure. '
         "A failed run is done again with <code>--retry-failed</code>, one whose process ended "
-        f"by the same command.</p>{failure_table(results)}</section>"
+        "by the same command. <code>results.csv</code> names each.</p>"
+        f"{failure_table(results)}</section>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,11 @@ def _cell(
     if entry.value is None:
         return f'<td class="empty{mark}">{entry.lacks or "–"}</td>'
     color, letters = shade(entry.value.value.mean, low, low_is_bad=matrix.low_is_bad)
-    title = f"{cell[0]} under {cell[1]}, {condition_name(matrix.condition)}"
+    condition = matrix.condition
+    if cell[1] == NO_ATTACK:
+        title = f"{cell[0]}, {condition_name(condition._replace(attackers=0))}"
+    else:
+        title = f"{cell[0]} under {cell[1]}, {condition_name(condition)}"
     lines = _lines(matrix, entry)
     return (
         f'<td class="{mark.strip()}" style="background:{color};color:{letters}">'
@@ -170,22 +175,24 @@ def _measured(summary: Summary, condition: Condition, seeds: int) -> str:
 
 
 def failure_table(results: Sequence[Result]) -> str:
-    """Return the runs that are not done, those that were never begun excepted."""
-    rows = [
-        (
-            result.run.scenario.defense,
-            result.run.scenario.attack,
-            result.run.split,
-            f"{result.run.scenario.attackers} / {result.run.scenario.byzantine}",
-            str(result.run.scenario.seed),
-            f"{result.status}: {result.error}",
-            result.run.id,
-        )
-        for result in results
-        if result.status in {"failed", "interrupted"}
-    ]
-    head = ["defense", "attack", "split", "hostile / assumed", "seed", "what happened", "run"]
+    """Return the runs that are not done, those that were never begun excepted.
+
+    Those of one defense that tell the same error are one row.
+    """
+    alike: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        if result.status in {"failed", "interrupted"}:
+            told = result.run.scenario
+            hostile = f"{told.attackers} / {told.byzantine}"
+            alike[told.defense, hostile, f"{result.status}: {result.error}"].append(result)
+    rows = [(*key, str(len(members)), _first(members[0])) for key, members in alike.items()]
+    head = ["defense", "hostile / assumed", "what happened", "runs", "the first of them"]
     return plain_table(head, rows, label="runs that failed", left=True)
+
+
+def _first(result: Result) -> str:
+    told = result.run.scenario
+    return f"{told.attack} on {result.run.split}, seed {told.seed}: {result.run.id}"
 
 
 def plain_table(

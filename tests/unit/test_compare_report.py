@@ -177,7 +177,9 @@ def test_failed_runs_are_listed_with_their_errors_and_left_out(page: str) -> Non
     text = text_of(page)
     assert "4 runs failed and are in no figure below" in text
     assert "2 runs not done yet" in text
-    assert "ValueError: &lt;b&gt;no&lt;/b&gt; such thing" in page
+    # All four tell the same.
+    assert page.count("ValueError: &lt;b&gt;no&lt;/b&gt; such thing</td><td>4</td>") == 1
+    assert re.search(r"4 / 4 failed: ValueError: .* 4 gaussian on iid, seed 0: [0-9a-f]{20} ", text)
     assert "<b>no</b>" not in page
     assert "2 failed, 1 not run" in text
 
@@ -211,6 +213,24 @@ def test_every_cell_opens_its_own_curves(page: str) -> None:
     assert [line["split"] for line in lines] == ["iid", "shards"]
     assert lines[0]["seeds"][1] == [[1, 0.82], [2, 0.81]]
     assert lines[0]["final"] == "81.0 ± 2.5"
+
+
+def test_the_curves_of_a_cell_say_whether_somebody_attacks(page: str) -> None:
+    titles = set(re.findall(r'data-title="([^"]*)"', page))
+    assert "median under sign_flip, 2 of 20 hostile, f assumed 4" in titles
+    assert "median, 20 clients, no attack, f assumed 4" in titles
+    assert not [title for title in titles if "under none" in title]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_chart_of_worst_cases_is_there_where_one_is_known(*, known: bool) -> None:
+    def make(scenario: Scenario) -> SimulationRecord | None:
+        return record(scenario, 0.9) if known or scenario.attack != "gaussian" else None
+
+    made = results(GRID, make)
+    assert ('<figure class="chart">' in report(made)) is known
+    drawn = [name for name, _ in figures(summarize(made)) if name.startswith("breakdown")]
+    assert drawn == (["breakdown-n-20-f-assumed-4"] if known else [])
 
 
 def test_attack_success_stands_beside_its_floor(page: str) -> None:
