@@ -59,7 +59,8 @@ def _in_one_line(summary: Summary) -> str:
     return (
         f"{begin}<b>{escape(best)}</b>: nothing {which}{_among(own)} has {better} "
         f"worst case{_under(len(own), of)} (accuracy of at least {percent(lowest)} %)."
-        f"{_costs(own, of)}{_let_in(standings, every, of)}{_left_out(summary, left_out)}"
+        f"{_costs(standings, best, of)}{_let_in(standings, every, of)}"
+        f"{_left_out(summary, left_out)}"
     )
 
 
@@ -76,9 +77,9 @@ def _among(own: Sequence[Standing]) -> str:
     return " that lets no backdoor in" if let_in and not all(let_in) else ""
 
 
-def _costs(own: Sequence[Standing], of: int) -> str:
+def _costs(standings: Sequence[Sequence[Standing]], best: str, of: int) -> str:
     """Return a warning where the answer is the best and not good."""
-    bad = sum(item.fall is not None and item.fall > WITHIN for item in own)
+    bad = sum(item.defense == best and item.is_hurt for found in standings for item in found)
     much = f"more than {100 * WITHIN:.0f} points"
     return f" <b>But an attack takes {much} from it{_under(bad, of)}.</b>" if bad else ""
 
@@ -87,7 +88,7 @@ def _let_in(standings: Sequence[Sequence[Standing]], every: str, of: int) -> str
     """Return a warning where every defense lets a backdoor in."""
     firsts = [found[0].backdoor for found in standings]
     bad = sum(first is not None and first.is_in for first in firsts)
-    return f" <b>But every {every} lets a backdoor in{_under(bad, of)}.</b>" if bad else ""
+    return f" <b>Every {every} lets a backdoor in{_under(bad, of)}.</b>" if bad else ""
 
 
 def _left_out(summary: Summary, left_out: Sequence[Sequence[Unranked]]) -> str:

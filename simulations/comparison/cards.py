@@ -38,7 +38,9 @@ def card(summary: Summary, condition: Condition) -> str:
         f"<dt>{name}</dt><dd>{escape(text)}<small>{escape(note)}</small></dd>"
         for name, text, note in _facts(summary, condition, standings)
     ).replace(" %", "&nbsp;%")
-    take = "So far" if is_pending(unranked(summary, condition)) else "Take"
+    take = "Take" if best.is_good else "Best of these:"
+    if is_pending(unranked(summary, condition)):
+        take = "So far"
     return (
         f'<article class="card">{_when(condition)}'
         f'<p class="take">{take} {escape(best.defense)}</p>'

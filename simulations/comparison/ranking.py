@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.comparison.backdoors import worst_backdoor
-from quickthorn.simulations.comparison.breakdown import fall
+from quickthorn.simulations.comparison.breakdown import WITHIN, fall
 from quickthorn.simulations.comparison.questions import cost, loss, worst_case
 from quickthorn.simulations.comparison.summary import FEWEST_SEEDS, estimate
 
@@ -61,6 +61,16 @@ class Standing:
     backdoor: Backdoor | None
     loss: Estimate | None
     cost: Cost | None
+
+    @property
+    def is_hurt(self) -> bool:
+        """Return whether an attack takes more of its accuracy than a defense may lose."""
+        return self.fall is not None and self.fall > WITHIN
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether it holds: no attack takes much, and no backdoor gets in."""
+        return not self.is_hurt and not (self.backdoor is not None and self.backdoor.is_in)
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,8 @@ def _meaning(summary: Summary) -> str:
     items = {
         "Worst case": "the lowest mean over seeds among all attacks (and splits); ± is the "
         "two-sided 95 % t-interval over the seeds of that cell.",
+        "Best of these": "in the place of Take where the first does not hold: an attack takes more "
+        f"than {100 * WITHIN:.0f} points from it on a split, or a backdoor gets in.",
         "Not ranked": "a run of the defense failed or is missing, with an attack or without, or "
         "the grid runs it under fewer attacks or on fewer splits than others: its worst case is "
         "not known.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -382,7 +383,7 @@ def test_a_defense_that_refuses_a_cohort_at_all_has_failed_there() -> None:
             {"mean": 0.5, "median": 0.0},
             "<b>median</b>: nothing in this grid that lets no backdoor in has a better worst case",
         ),
-        ({"mean": 0.5, "median": 0.5}, "<b>But every defense lets a backdoor in.</b>"),
+        ({"mean": 0.5, "median": 0.5}, "<b>Every defense lets a backdoor in.</b>"),
     ],
 )
 def test_the_answer_says_what_it_is_the_best_of(success: dict[str, float], words: str) -> None:
@@ -394,7 +395,7 @@ def test_the_answer_says_what_it_is_the_best_of(success: dict[str, float], words
     grid = {"defense": ["mean", "median"], "attack": ATTACKS, "attackers": [2], "seed": [0]}
     page = answers(summarize(results(grid, make)))
     assert words in page
-    assert ("every defense lets" in page) == (success == {"mean": 0.5, "median": 0.5})
+    assert ("Every defense lets" in page) == (success == {"mean": 0.5, "median": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -417,6 +418,8 @@ def test_the_best_is_not_praised_where_an_attack_costs_it_much(
     told = f" <b>But an attack takes more than 5 points from it{words}.</b>"
     assert (told in page, "But an attack" in page) == (bool(words), bool(words))
     why = "sign_flip; without an attack 90.0 %"
+    takes = ["Take" if final > 0.85 else "Best of these:" for final in attacked.values()]
+    assert re.findall(r'<p class="take">(.*?) median</p>', page) == takes
     assert page.count(f"accuracy in the worst case: {why}</p>") == 2
 
 

@@ -103,7 +103,7 @@ def test_the_answer_stands_at_the_top_with_its_evidence(page: str) -> None:
     text = text_of(page)
     assert text.index("Which defense should I take?") < text.index("Accuracy under each attack")
     card = text[text.index("2 of 20 clients hostile") :][:400]
-    assert "Take median" in card
+    assert "Best of these: median" in card  # for a backdoor gets in
     assert "81.0 % ± 2.5" in card  # 80, 81, 82: 4.303 / √3 points
     assert "sign_flip" in card
     assert "Lost without attack 0.0 ± 0.0 points" in card
