@@ -1,7 +1,7 @@
 """A model of the user's own, ``model = "module:factory"``: made, tried out, and named in errors.
 
-The sizes of all batches are known before the first round. Each is tried once, so that a model
-that cannot be trained says so then, and not after an hour.
+It is tried on a few samples before the first round, so that a model that cannot be trained says
+so then, and not after an hour.
 """
 
 from __future__ import annotations
@@ -21,14 +21,10 @@ from quickthorn.strategies.errors import ConfigurationError, QuickthornError, Ru
 from quickthorn.strategies.updates import ModelLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from quickthorn.client.datasets import Dataset
-    from quickthorn.client.training import Pace
     from quickthorn.simulations.scenario import Scenario
-
-    # Who trains on how many samples.
-    Holder = tuple[str, int]
 
 
 def is_own(scenario: Scenario) -> bool:
@@ -70,7 +66,7 @@ def make_own(scenario: Scenario, data: Dataset) -> torch.nn.Module:
 
 
 def rehearse(
-    scenario: Scenario, model: torch.nn.Module, data: Dataset, holders: Sequence[Holder]
+    scenario: Scenario, model: torch.nn.Module, data: Dataset, lengths: Collection[int]
 ) -> None:
     """Try what the scenario will ask of a model of the user's own, and leave it as it was.
 
@@ -82,14 +78,14 @@ def rehearse(
         What ``make_own`` returned.
     data
         Samples to try it on.
-    holders
-        Who will train it, and on how many samples.
+    lengths
+        On how many samples it will be trained, by whomever.
 
     Raises
     ------
     ConfigurationError
-        If it cannot be sent, does not give one logit per class, or cannot be trained on a
-        batch of some size that will occur.
+        If it cannot be sent, does not give one logit per class, or cannot be trained: on a
+        batch of one, as batch normalization cannot, only if one will occur.
 
     """
     needed = f"It must map (n, {', '.join(map(str, data.features.shape[1:]))}) float32 to logits "
@@ -100,15 +96,17 @@ def rehearse(
         before = get_state(model)
         ModelLayout.of(before)
     with torch.random.fork_rng(devices=[]):
-        for size in (3, 1):
-            doing = f"as it classified {_count(size)}"
-            with torch.no_grad(), blamed(scenario, doing, needed):
+        for size, words in ((3, "3 samples"), (1, "1 sample")):
+            with torch.no_grad(), blamed(scenario, f"as it classified {words}", needed):
                 _loss(model.eval(), data, size)
-        for size, (name, samples) in _first_by_size(scenario, holders).items():
-            advice = _advice(scenario, holders) if size == 1 else needed
-            doing = f"as it was trained on a batch of {_count(size)} from the {samples} of {name}"
-            with blamed(scenario, doing, advice):
-                torch.autograd.backward(_loss(model.train(), data, size))
+        with blamed(scenario, "as it was trained on a batch of 3 samples", needed):
+            torch.autograd.backward(_loss(model.train(), data, 3))
+        size, steps = scenario.batch_size, scenario.local_steps
+        lonely = next((count for count in lengths if leaves_one(count, size, steps)), None)
+        if lonely is not None:
+            doing = f"as it was trained on a batch of 1 sample ({lonely} in batches of {size})"
+            with blamed(scenario, doing, _advice(scenario, lengths)):
+                torch.autograd.backward(_loss(model, data, 1))
     set_state(model, before)
     model.zero_grad(set_to_none=True)
 
@@ -145,16 +143,14 @@ in round 3: IndexError: list index out of range. It must count to 3.
         raise ConfigurationError(msg) from error
 
 
-def batch_sizes(samples: int, pace: Pace) -> set[int]:
-    """Return the sizes of the batches in which that many samples are trained on.
+def leaves_one(samples: int, batch_size: int, local_steps: int) -> bool:
+    """Return whether so many samples, cut into batches, give a batch of one that is reached.
 
-    >>> from quickthorn.simulations.scenario import Scenario
-    >>> batch_sizes(65, Scenario(batch_size=32)), batch_sizes(65, Scenario(local_steps=2))
-    ({32, 1}, {32})
+    >>> leaves_one(65, 32, 0), leaves_one(65, 32, 2), leaves_one(65, 32, 3), leaves_one(65, 1, 2)
+    (True, False, True, True)
     """
-    full, rest = divmod(samples, pace.batch_size)
-    steps = pace.local_steps or full + 1
-    return ({pace.batch_size} if full else set()) | ({rest} if rest and steps > full else set())
+    full, rest = divmod(samples, batch_size)
+    return batch_size == 1 or (rest == 1 and (not local_steps or local_steps > full))
 
 
 def _loss(model: torch.nn.Module, data: Dataset, size: int) -> torch.Tensor:
@@ -170,21 +166,11 @@ def _loss(model: torch.nn.Module, data: Dataset, size: int) -> torch.Tensor:
     return cross_entropy(logits, torch.from_numpy(batch.labels))
 
 
-def _first_by_size(scenario: Scenario, holders: Sequence[Holder]) -> dict[int, Holder]:
-    """Return every size of a batch that will occur, with the first who has one."""
-    found: dict[int, Holder] = {}
-    for holder in holders:
-        for size in batch_sizes(holder[1], scenario):
-            found.setdefault(size, holder)
-    return found
-
-
-def _advice(scenario: Scenario, holders: Sequence[Holder]) -> str:
+def _advice(scenario: Scenario, lengths: Collection[int]) -> str:
     """Return how to do without batches of one."""
-    most = max(samples for _, samples in holders)
     other = "Use a normalization without batches, such as torch.nn.GroupNorm"
-    for size in range(scenario.batch_size + 1, most + 1):
-        if all(samples > 1 and samples % size != 1 for _, samples in holders):
+    for size in range(scenario.batch_size + 1, max(lengths) + 1):
+        if not any(leaves_one(samples, size, scenario.local_steps) for samples in lengths):
             return f"{other}, or batch_size={size}, which leaves nobody a batch of one"
     return other
 
@@ -195,7 +181,3 @@ def _place(scenario: Scenario, error: Exception) -> str:
     file = getattr(module, "__file__", None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-
-
-def _count(size: int) -> str:
-    return "1 sample" if size == 1 else f"{size} samples"

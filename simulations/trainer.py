@@ -26,7 +26,7 @@ from quickthorn.strategies import build
 from quickthorn.strategies.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Sized
+    from collections.abc import Iterator, Mapping, Sequence
 
     from quickthorn.client.datasets import Dataset
     from quickthorn.client.optimizers import Optimizer
@@ -97,7 +97,7 @@ class Trainer:
             self._poisoned = self._poison()
         self.model = make_model(scenario, self._data)
         if is_own(scenario):
-            rehearse(scenario, self.model, self._data, self._holders())
+            rehearse(scenario, self.model, self._data, self._lengths())
         self._trained: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
         self._size = sum(parameter.numel() for parameter in self.model.parameters())
         self._stackable = is_stackable(self.model)
@@ -160,20 +160,16 @@ class Trainer:
             fit(self.model, self._root, self._scenario, optimizer=optimizer, seed=seed)
         return get_state(self.model)
 
-    def _holders(self) -> list[tuple[str, int]]:
-        """Return who trains, and on how many samples: the members, and the server where it does."""
+    def _lengths(self) -> list[int]:
+        """Return on how many samples the model is trained by anyone, each number once."""
         scenario, rounds = self._scenario, range(1, self._scenario.rounds + 1)
         drawn = {client for number in rounds for client in draw(scenario, number)}
-        held: tuple[Mapping[int, Sized], ...] = (dict(enumerate(self._shares)), self._poisoned)
-        holders = [
-            (scenario.client_ids[client], len(part))
-            for parts in held
-            for client, part in parts.items()
-            if client in drawn
-        ]
+        # The hostile train on their share too, where they do not attack and for the floor.
+        held = (dict(enumerate(self._shares)), self._poisoned)
+        lengths = {len(parts[client]) for parts in held for client in drawn & parts.keys()}
         if build(scenario.defense, byzantine=scenario.byzantine).needs_trusted:
-            holders.append(("the server", min(ROOT_SAMPLES, len(self._data))))
-        return holders
+            lengths.add(min(ROOT_SAMPLES, len(self._data)))
+        return sorted(lengths, reverse=True)
 
     def _poison_of(self, client: int, number: int) -> Dataset | None:
         """Return what a member trains on in a round in place of its share, if anything."""

@@ -144,26 +144,34 @@ def test_what_is_wrong_with_it_is_said_with_its_name(model: str, words: tuple[st
 def test_a_batch_of_one_that_it_cannot_take_is_refused_with_a_way_out() -> None:
     with pytest.raises(ConfigurationError, match="more than 1 value per channel") as caught:
         run(model="models_of_mine:normed", batch_size=8)
-    assert "on a batch of 1 sample from the 65 of client-0: ValueError" in str(caught.value)
+    assert "on a batch of 1 sample (65 in batches of 8): ValueError" in str(caught.value)
     assert "GroupNorm" in str(caught.value)
     # Members have 65 and 64 samples, and 9 would leave one of 64.
     assert "or batch_size=10, which leaves nobody a batch of one." in str(caught.value)
     assert run(model="models_of_mine:normed", batch_size=10).final > 0.5
     with pytest.raises(ConfigurationError, match=r"such as torch.nn.GroupNorm\.$"):
         run(model="models_of_mine:normed", partition="shards", clients=454)
+    with pytest.raises(ConfigurationError, match=r"batches of 1\): .* or batch_size=5, which"):
+        run(model="models_of_mine:normed", batch_size=1)
+
+
+def test_what_it_cannot_do_with_any_batch_is_no_fault_of_a_batch_of_one() -> None:
+    words = r"trained on a batch of 3 samples: .* It must map \(n, 30\)"
+    with pytest.raises(ConfigurationError, match=words):
+        run(model="models_of_mine:frozen", batch_size=1)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"defense": "fltrust", "batch_size": 33}, "from the 100 of the server"),
-        ({"attackers": 1, "attack": TAIL, "batch_size": 42}, "from the 85 of client-6"),
+        ({"defense": "fltrust", "batch_size": 33}, "100 in batches of 33"),
+        ({"attackers": 1, "attack": TAIL, "batch_size": 42}, "85 in batches of 42"),
     ],
 )
 def test_the_root_set_and_poisoned_data_are_cut_into_batches_too(
     changes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=f"a batch of 1 sample {words}: ValueError"):
+    with pytest.raises(ConfigurationError, match=rf"a batch of 1 sample \({words}\): ValueError"):
         run(model="models_of_mine:normed", **changes)
     plain = {"defense": "mean", "attack": "none"}
     assert run(model="models_of_mine:normed", **(changes | plain)).final > 0.5
@@ -176,7 +184,7 @@ def test_a_batch_of_one_that_never_comes_is_no_fault() -> None:
     rare: dict[str, Any] = {"clients": 6, "batch_size": 75, "clients_per_round": 1, "rounds": 1}
     seeds = {draw(dataclasses.replace(SMALL, **rare, seed=seed), 1)[0]: seed for seed in range(20)}
     assert run(model=model, **rare, seed=seeds[5]).verdicts == {"client-5": {"ok": 1}}
-    with pytest.raises(ConfigurationError, match="a batch of 1 sample from the 76 of client-2"):
+    with pytest.raises(ConfigurationError, match=r"a batch of 1 sample \(76 in batches of 75\)"):
         run(model=model, **rare, seed=seeds[2])
 
 
