@@ -90,7 +90,7 @@ def refuse_confusion(splits: Iterable[Split]) -> None:
             )
             raise ConfigurationError(msg)
         twin = by_scenario.setdefault(split.scenario, split)
-        if twin.written != split.written:
+        if (twin.written, twin.name) != (split.written, split.name):
             raise ConfigurationError(_same(twin, split))
 
 

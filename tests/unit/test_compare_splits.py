@@ -71,6 +71,11 @@ def test_a_partition_that_is_set_counts_over_its_name() -> None:
     assert (run.split, run.scenario.partition) == ("shards", "shards")
 
 
+def test_a_setting_does_not_make_one_of_two_that_share_a_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"are the same where alpha=0\.5 is set for all"):
+        runs({"name": "a", "alpha": 0.5}, {"name": "a", "alpha": 0.1}, alpha=0.5)
+
+
 def test_splits_that_a_setting_makes_the_same_are_refused() -> None:
     splits = {"partition": "dirichlet", "alpha": 0.1}, {"partition": "dirichlet", "alpha": 0.5}
     message = (
