@@ -65,7 +65,8 @@ def demo(  # noqa: PLR0913, PLR0917 - typer makes an option of each
 
 def simulate(
     path: Annotated[
-        Path, typer.Argument(metavar="SCENARIO.toml", help="The scenario: flat keys, all optional.")
+        Path,
+        typer.Argument(metavar="SCENARIO.toml", help="The scenario's file; all keys optional."),
     ],
     settings: Annotated[
         list[str] | None,
@@ -101,13 +102,14 @@ def simulate(
     from quickthorn.simulations.engine import simulate as run  # noqa: PLC0415 - above
     from quickthorn.simulations.own_model import is_own  # noqa: PLC0415 - above
     from quickthorn.simulations.progress import Shown  # noqa: PLC0415 - above
-    from quickthorn.simulations.refusals import doubt  # noqa: PLC0415 - above
+    from quickthorn.simulations.refusals import doubt, refuse_futile  # noqa: PLC0415 - above
     from quickthorn.simulations.scenario import Scenario  # noqa: PLC0415 - above
     from quickthorn.simulations.summary import print_summary  # noqa: PLC0415 - above
 
     scenario = Scenario.from_toml(path, dict(_pairs(settings or [])))
     if is_own(scenario) and not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as ``python -m`` does
+    refuse_futile(scenario)  # before a doubt is told: a refusal stands alone
     if words := doubt(scenario):
         typer.echo(f"quickthorn: {words}", err=True)
     try:

@@ -125,6 +125,7 @@ def test_rounds_without_the_attack_are_told_with_the_reason(
         (("--set", "clients=1000"), "1000 clients cannot share 454 samples"),
         (("--set", "byzantine=4"), "median needs n >= 9 clients to tolerate byzantine=4"),
         (("--set", "attackers=0"), 'or attack to "none"'),
+        (("--set", "attackers=2", "--set", "attack_start=30"), "never begins"),
     ],
 )
 def test_misuse_is_2_with_one_line(
