@@ -28,8 +28,13 @@ def resolve(reference: str) -> Callable[..., Any]:
     module, _, name = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        msg = f"cannot import {reference!r}: {error}. Write it as module:function."
+    except (ImportError, AttributeError, ValueError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        msg = f"cannot import {reference!r}: {said}. Write it as module:function."
+        raise ConfigurationError(msg) from error
+    except (Exception, SystemExit) as error:  # also of a script that reads its arguments
+        said = " ".join(str(error).split()).rstrip(".")
+        msg = f"cannot import {reference!r}: {type(error).__name__}: {said}. Mend {module}."
         raise ConfigurationError(msg) from error
     if not callable(found):
         msg = f"{reference!r} is not a function; write module:function."

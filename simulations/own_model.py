@@ -50,7 +50,9 @@ def make_own(scenario: Scenario, data: Dataset) -> torch.nn.Module:
     try:
         factory = resolve(scenario.model)
     except ConfigurationError as error:
-        msg = f"model of a scenario: {error} The module must be installed or in the current folder."
+        msg = f"model of a scenario: {error}"
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            msg += " The module must be installed or in the current folder."
         raise ConfigurationError(msg) from error
     needed = "It must be a function of (sample shape, number of classes) to a torch.nn.Module"
     with torch.random.fork_rng(devices=[]):
@@ -132,7 +134,7 @@ in round 3: IndexError: list index out of range. It must count to 3.
         yield
     except RunError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not is_own(scenario):
             raise
         said = " ".join(str(error).split()).rstrip(".")
@@ -175,7 +177,7 @@ def _advice(scenario: Scenario, lengths: Collection[int]) -> str:
     return other
 
 
-def _place(scenario: Scenario, error: Exception) -> str:
+def _place(scenario: Scenario, error: BaseException) -> str:
     """Return the last line of the user's module that the error came through, if any."""
     module = sys.modules.get(scenario.model.partition(":")[0])
     file = getattr(module, "__file__", None)

@@ -50,6 +50,10 @@ class Tired(Base):
         assert self.calls < 40, "too tired"
         return self.layer(x)
 
+class Leaving(Base):
+    def forward(self, x):
+        raise SystemExit(5)
+
 class Narrow(Base):
     def forward(self, x):
         assert len(x) < 100, "too many"
@@ -93,12 +97,13 @@ def frozen(shape, classes):
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let ``models_of_mine`` and two modules that cannot be imported be importable."""
+    """Let ``models_of_mine`` and three modules that cannot be imported be importable."""
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in {
         "models_of_mine": MODELS,
         "unfinished": "import torch\ndef factory(",
         "raising": "import torch\ntorch.load('missing.pt')",
+        "script": "raise SystemExit(2)  # as argparse does",
     }.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     yield
@@ -111,8 +116,10 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("nowhere:f", ("cannot import 'nowhere:f'", "No module named 'nowhere'", "current folder")),
         ("models_of_mine:f", ("'models_of_mine' has no attribute 'f'", "module:function")),
         ("models_of_mine:MODELS", ("has no attribute",)),
-        ("unfinished:factory", ("cannot import 'unfinished:factory': '(' was never closed",)),
-        ("raising:factory", ("cannot import 'raising:factory'", "missing.pt")),
+        ("unfinished:factory", ("'unfinished:factory': SyntaxError: '(' was never closed",)),
+        ("raising:factory", ("'raising:factory': FileNotFoundError:", "missing.pt'. Mend raising")),
+        ("script:factory", ("cannot import 'script:factory': SystemExit: 2. Mend script",)),
+        ("models_of_mine:Leaving", ("classified 3 samples: SystemExit: 5 (", "py, line ")),
         ("models_of_mine:lonely", ("2 were given", "(30,)", "(sample shape, number of classes)")),
         ("models_of_mine:broken", ("RuntimeError: no network here (", "models_of_mine.py, line ")),
         ("models_of_mine:borrowed", ("classes: the cnn needs images", "models_of_mine.py, line ")),
@@ -139,6 +146,7 @@ def test_what_is_wrong_with_it_is_said_with_its_name(model: str, words: tuple[st
     for part in (model, *words):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert ("current folder" in str(caught.value)) == (model == "nowhere:f")
 
 
 def test_a_batch_of_one_that_it_cannot_take_is_refused_with_a_way_out() -> None:
