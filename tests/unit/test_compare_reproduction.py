@@ -109,7 +109,20 @@ def test_a_rule_that_was_not_published_stands_beside_it_and_does_not_count() -> 
 
 def test_a_cell_that_differs_is_marked() -> None:
     (own,) = (s for label, s in grid("table_a") if (s.defense, label, s.seed) == ("mean", "iid", 0))
-    assert "93.2 ± 0.21 → **80.0** ✗" in page({"table_a": [ends_at(own, *[0.8] * 5)]})
+    text = page({"table_a": [ends_at(own, *[0.8] * 5)]})
+    assert "93.2 ± 0.21 → **80.0** ✗" in text
+    # 4.303 (Student's t, two degrees of freedom) · 0.21 · √(1 + 1/3)
+    assert "13.2 points below; seeds do not explain it, which part the two by up to 1.0." in text
+
+
+def test_a_difference_that_the_seeds_may_explain_is_told_so() -> None:
+    own = [
+        s for _, s in grid("table_a") if s.defense == "krum(power=4)" and s.partition == "shards"
+    ]
+    text = page({"table_a": [ends_at(scenario, *[0.46] * 5) for scenario in own]})
+    assert "37.33 ± 6.78 → **46.0** ± 0.0 ✗" in text
+    # 4.303 · 6.78 · √(1/3 + 1/3)
+    assert "8.7 points above; seeds may explain it, which part the two by up to 23.8." in text
 
 
 def test_a_shorter_run_is_no_reproduction(
