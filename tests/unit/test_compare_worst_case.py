@@ -57,12 +57,19 @@ def test_the_worst_attack_is_named_beside_the_published_figure() -> None:
     ]
     text = page(good)
     assert f"Of {len(own) - 1} attacks 2 have been run. The worst of them is `zero`" in text
-    assert f"with **97.80 %**: the published best, {PUBLISHED} %, is reached." in text
+    assert f"with **97.80 %**: the published best, {PUBLISHED} %, is reached so far." in text
     assert "| `zero` | 97.80 | 97.0 |  | 1.00 |" in text
     assert "| `patch_backdoor` | 99.00 | 97.0 | 25.0% (12.5%) | 1.00 |" in text
     assert "| `label_flip \\| sybil` | – | – | – | – |" in text
     bad = page([*good, ends_at(own["alie"], *[0.975] * 5)])
     assert "is `alie`, with **97.50 %**: the published best, 97.6 %, is not reached." in bad
+
+
+def test_only_all_attacks_together_reach_the_published_figure() -> None:
+    every = page([ends_at(scenario, *[0.98] * 5) for scenario in planned().values()])
+    attacks = len(planned()) - 1
+    assert f"Of {attacks} attacks {attacks} have been run." in every
+    assert f"the published best, {PUBLISHED} %, is reached." in every
 
 
 def test_before_any_run_the_page_says_so() -> None:
