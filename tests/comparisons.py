@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quickthorn.simulations.comparison.folder import Outcome
 from quickthorn.simulations.comparison.plan import plan
 from quickthorn.simulations.comparison.results import Result
+from quickthorn.simulations.comparison.summary import Summary, summarize
 from quickthorn.simulations.record import Evaluation, SimulationRecord, Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from quickthorn.simulations.scenario import Scenario
+
+
+ROOT = Path(__file__).parents[1]
+ATTACKS = ["none", "sign_flip", "gaussian"]
 
 
 def record(
@@ -61,3 +71,38 @@ def results(
             outcome = Outcome(run.id, "done", record=made.to_json())
         found.append(Result(run, outcome))
     return tuple(found)
+
+
+def summary(
+    final: Callable[[Scenario], float | None], *, defenses: tuple[str, ...], **grid: object
+) -> Summary:
+    """Summarize a grid whose runs end at ``final``; None stands for a run that failed."""
+
+    def make(scenario: Scenario) -> SimulationRecord | str:
+        value = final(scenario)
+        return "ValueError: no" if value is None else record(scenario, value)
+
+    tables = {"defense": list(defenses), "attack": ATTACKS, "attackers": [2], "seed": [0, 1, 2]}
+    return summarize(results({**tables, **grid}, make))
+
+
+def ends_at(scenario: Scenario, *last: float, success: float | None = None) -> SimulationRecord:
+    """Return a record with a bad evaluation before the ``last`` ones."""
+    evaluations = tuple(
+        Evaluation(number, accuracy, (0.97, accuracy), success)
+        for number, accuracy in enumerate((0.01, *last), start=1)
+    )
+    return record(scenario, 0.0, evaluations=evaluations, attack_success_floor=success and 0.125)
+
+
+def told_and_made(page: Path, main: Callable[[Sequence[str]], None]) -> tuple[str, str]:
+    """Return a page of the documentation, and what the command that it tells makes of its runs."""
+    told = page.read_text(encoding="utf-8")
+    (command,) = re.findall(r"```\n(python.*?)\n```", told, re.DOTALL)
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[:3] == ["python", "-m", main.__module__]
+    assert words[-2:] == [">", str(page.relative_to(ROOT))]
+    made = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(made):
+        main(words[3:-2])
+    return told, made.getvalue()

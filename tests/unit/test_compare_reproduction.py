@@ -6,7 +6,6 @@ import gzip
 import math
 import os
 import re
-import shlex
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quickthorn.simulations import simulate
-from quickthorn.simulations.comparison import reproduction
 from quickthorn.simulations.comparison.folder import Folder, Outcome
 from quickthorn.simulations.comparison.plan import read_grid, scenarios
 from quickthorn.simulations.comparison.reproduction import (
@@ -25,29 +23,17 @@ from quickthorn.simulations.comparison.reproduction import (
     page,
     published,
 )
-from quickthorn.simulations.record import Evaluation
 from quickthorn.strategies.errors import UnknownNameError
-from tests.comparisons import record
+from tests.comparisons import ROOT, ends_at, told_and_made
 
 if TYPE_CHECKING:
-    from quickthorn.simulations.record import SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
-ROOT = Path(__file__).parents[2]
 MNIST = Path(os.environ.get("QUICKTHORN_MNIST", ROOT.parent / "shared" / "data" / "mnist"))
 
 
 def grid(table: str) -> list[tuple[str, Scenario]]:
     return scenarios(read_grid(table), {"data_dir": "elsewhere"})
-
-
-def ends_at(scenario: Scenario, *last: float) -> SimulationRecord:
-    """Return a record with a bad evaluation before the ``last`` ones."""
-    evaluations = tuple(
-        Evaluation(number, accuracy, (accuracy,))
-        for number, accuracy in enumerate((0.01, *last), start=1)
-    )
-    return record(scenario, 0.0, evaluations=evaluations)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -138,18 +124,9 @@ def test_a_shorter_run_is_no_reproduction(
     assert "Of 20 cells 1 have been run" in capsys.readouterr().out
 
 
-def test_the_page_of_the_documentation_is_that_of_its_runs(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = (ROOT / "docs/explanation/reproduction.md").read_text(encoding="utf-8")
-    # By the command that the page itself tells.
-    (command,) = re.findall(r"```\n(.*?)\n```", shown, re.DOTALL)
-    words = shlex.split(command.replace("\\\n", ""))
-    assert words[:3] == ["python", "-m", reproduction.__name__]
-    assert words[-2:] == [">", "docs/explanation/reproduction.md"]
-    monkeypatch.chdir(ROOT)
-    main(words[3:-2])
-    assert capsys.readouterr().out == shown
+def test_the_page_of_the_documentation_is_that_of_its_runs() -> None:
+    told, made = told_and_made(ROOT / "docs/explanation/reproduction.md", main)
+    assert made == told
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.attacks.registry import available_attacks
-from quickthorn.simulations.comparison import worst_case
 from quickthorn.simulations.comparison.plan import read_grid, scenarios
 from quickthorn.simulations.comparison.worst_case import GRID, PUBLISHED, main, page
-from quickthorn.simulations.record import Evaluation
-from tests.comparisons import record
+from tests.comparisons import ROOT, ends_at, told_and_made
 
 if TYPE_CHECKING:
-    import pytest
-
-    from quickthorn.simulations.record import SimulationRecord
     from quickthorn.simulations.scenario import Scenario
-
-ROOT = Path(__file__).parents[2]
 
 
 def planned(**settings: object) -> dict[str, Scenario]:
     """Return the grid's scenarios by attack."""
     told = scenarios(read_grid(GRID), {"data_dir": "elsewhere", **settings})
     return {scenario.attack: scenario for _, scenario in told}
-
-
-def ends_at(scenario: Scenario, *last: float, success: float | None = None) -> SimulationRecord:
-    """Return a record with a bad evaluation before the ``last`` ones."""
-    evaluations = tuple(
-        Evaluation(number, accuracy, (0.97, accuracy), success)
-        for number, accuracy in enumerate((0.01, *last), start=1)
-    )
-    return record(scenario, 0.0, evaluations=evaluations, attack_success_floor=success and 0.125)
 
 
 def test_the_grid_has_every_attack_that_works_on_images() -> None:
@@ -80,15 +61,6 @@ def test_a_shorter_run_is_not_one_of_the_grid() -> None:
     assert page([ends_at(planned(rounds=6)["zero"], *[0.9] * 5)]) == page([])
 
 
-def test_the_page_of_the_documentation_is_that_of_its_runs(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = (ROOT / "docs/explanation/worst-case.md").read_text(encoding="utf-8")
-    # By the command that the page itself tells.
-    (command,) = re.findall(r"```\n(python.*?)\n```", shown, re.DOTALL)
-    words = shlex.split(command.replace("\\\n", ""))
-    assert words[:3] == ["python", "-m", worst_case.__name__]
-    assert words[-2:] == [">", "docs/explanation/worst-case.md"]
-    monkeypatch.chdir(ROOT)
-    main(words[3:-2])
-    assert capsys.readouterr().out == shown
+def test_the_page_of_the_documentation_is_that_of_its_runs() -> None:
+    told, made = told_and_made(ROOT / "docs/explanation/worst-case.md", main)
+    assert made == told
