@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from quickthorn.client.datasets import Dataset
+    from quickthorn.client.models import State
     from quickthorn.simulations.scenario import Scenario
 
 
@@ -86,17 +87,19 @@ def rehearse(
     Raises
     ------
     ConfigurationError
-        If it cannot be sent, does not give one logit per class, or cannot be trained: on a
-        batch of one, as batch normalization cannot, only if one will occur.
+        If it cannot be sent, holds NaN or infinity, does not give one logit per class, or
+        cannot be trained: on a batch of one, as batch normalization cannot, only if one will
+        occur.
 
     """
     needed = f"It must map (n, {', '.join(map(str, data.features.shape[1:]))}) float32 to logits "
     needed += f"(n, {len(data.classes)})"
     with blamed(
-        scenario, "as its state was read", "It must hold floats, in tensors in main memory"
+        scenario, "as its state was read", "It must hold finite floats, in tensors in main memory"
     ):
         before = get_state(model)
         ModelLayout.of(before)
+        _refuse_odd(before)
     with torch.random.fork_rng(devices=[]):
         for size, words in ((3, "3 samples"), (1, "1 sample")):
             with torch.no_grad(), blamed(scenario, f"as it classified {words}", needed):
@@ -153,6 +156,14 @@ def leaves_one(samples: int, batch_size: int, local_steps: int) -> bool:
     """
     full, rest = divmod(samples, batch_size)
     return batch_size == 1 or (rest == 1 and (not local_steps or local_steps > full))
+
+
+def _refuse_odd(state: State) -> None:
+    """Raise an error if a tensor holds NaN or infinity: what is made of it would be refused."""
+    odd = [name for name, values in state.items() if not np.isfinite(values).all()]
+    if odd:
+        msg = f"{odd[0]} holds NaN or infinity."
+        raise ConfigurationError(msg)
 
 
 def _loss(model: torch.nn.Module, data: Dataset, size: int) -> torch.Tensor:

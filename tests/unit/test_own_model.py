@@ -90,6 +90,11 @@ def lazy(shape, classes):
 def empty(shape, classes):
     return nn.Flatten()
 
+def spoilt(shape, classes):
+    model = nn.Linear(shape[0], classes)
+    nn.init.constant_(model.bias, float("nan"))
+    return model
+
 def frozen(shape, classes):
     return nn.Linear(shape[0], classes).requires_grad_(False)
 """
@@ -137,6 +142,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("models_of_mine:lazy", ("uninitialized parameter", "main memory")),
         ("models_of_mine:Shared", ("'Linear' object has no attribute 'detach'", "main memory")),
         ("models_of_mine:empty", ("as its state was read: the model has no floating-point",)),
+        ("models_of_mine:spoilt", ("as its state was read: bias holds NaN", "hold finite floats")),
         ("models_of_mine:frozen", ("does not require grad", "as it was trained on a batch of")),
     ],
 )
