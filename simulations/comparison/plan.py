@@ -75,7 +75,7 @@ class Grid:
     seed: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
-        """Refuse an empty list, whose product is nothing, and an attack that nobody makes."""
+        """Refuse an empty list, an attack that nobody makes, and attackers who make none."""
         empty = [axis.name for axis in fields(self) if getattr(self, axis.name) == ()]
         if empty:
             msg = f"{', '.join(empty)} in [grid] must not be empty: nothing would be run."
@@ -83,6 +83,12 @@ class Grid:
         if set(self.attack) != {NO_ATTACK} and not any(self.attackers):
             msg = (
                 "[grid] has attacks and no attackers; add attackers = [...], how many are hostile."
+            )
+            raise ConfigurationError(msg)
+        if set(self.attack) == {NO_ATTACK} and any(self.attackers):
+            msg = (
+                f"[grid] has attackers = {list(self.attackers)} and no attack; add attack = [...], "
+                "or give byzantine, how many the defense assumes, in place of attackers."
             )
             raise ConfigurationError(msg)
 

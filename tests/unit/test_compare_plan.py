@@ -125,6 +125,10 @@ def test_a_split_may_set_any_key_and_have_a_name() -> None:
             r"attacks and no attackers",
         ),
         (
+            {"grid": {"defense": ["mean"], "attackers": [0, 2]}},
+            r"has attackers = \[0, 2\] and no attack; add attack",
+        ),
+        (
             {
                 "scenario": {},
                 "grid": {"defense": ["mean"], "attack": ["sign_flp"], "attackers": [1]},

@@ -175,8 +175,8 @@ def test_a_split_that_nobody_attacks_is_in_no_view_over_splits() -> None:
     shared = {"defense": ["median"], "attackers": [2], "seed": [0]}
     attacked = results({**shared, "attack": ATTACKS, "split": ["iid", "shards"]}, ends_at(0.8))
     fewer = results({**shared, "attack": ["alie"], "split": ["shards"]}, ends_at(0.7))
-    calm = results({**shared, "split": ["dirichlet"]}, ends_at(0.5))
-    found = summarize((*attacked, *fewer, *calm))
+    calm = {"defense": ["median"], "byzantine": 2, "split": ["dirichlet"]}
+    found = summarize((*attacked, *fewer, *results(calm, ends_at(0.5))))
     (standing,) = rank(found, F2)
     assert (standing.worst.mean, standing.attack, standing.split) == (0.7, "alie", "shards")
     free = unattacked(found, F2, "median")
