@@ -92,7 +92,7 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     except KeyboardInterrupt:
         typer.echo(
             f"quickthorn: interrupted; {runs.words}, in {out}. "
-            "The same command goes on with the rest.",
+            "The same command goes on with the rest; --no-run reports what there is.",
             err=True,
         )
         raise typer.Exit(_INTERRUPTED) from None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMAND = typer.Typer()
 COMMAND.command()(compare)
 
-GO_ON = "The same command goes on with the rest."
+GO_ON = "The same command goes on with the rest; --no-run reports what there is."
 
 
 def run(*arguments: str) -> Result:
