@@ -112,9 +112,7 @@ class Members:
         """Yield what the hostile send, after ``honest``, the updates of those in ``seen``."""
         forgers = self._forgers(number, chosen)
         weights, _ = self.layout.flatten(sent)
-        # A momentum and the counters of a model are of every training.
-        kept_over = self.scenario.client_momentum > 0 or self.layout.counter_size > 0
-        train = self._attack.looks_at_own or kept_over
+        train = self._attack.looks_at_own or self._leaves_traces()
         own, kept = self._own(forgers, number, sent, train=train)
         samples = [self._trainer.samples(client, number) for client in forgers]
         ids = tuple(self.scenario.client_ids[c] for c in [*(a.client for a in seen), *forgers])
@@ -140,6 +138,18 @@ class Members:
             with np.errstate(over="ignore", invalid="ignore"):
                 model = self.layout.unflatten(weights + row, counts)
             yield Answer(client, model, claim)
+
+    def _leaves_traces(self) -> bool:
+        """Return whether a later round may depend on what the hostile train in this one.
+
+        Counters of a model are of every training. Their momentum is read again in a round in
+        which they do not attack, or cannot forge for want of others: with everybody there it is
+        known before the first round that they can.
+        """
+        scenario = self.scenario
+        honest_again = scenario.attack_every > 1 or scenario.clients_per_round > 0
+        momentum = scenario.client_momentum > 0 and honest_again
+        return momentum or self.layout.counter_size > 0
 
     def _own(
         self, clients: list[int], number: int, sent: Model, *, train: bool = True

@@ -54,9 +54,19 @@ def test_who_sends_something_of_his_own_trains(
     assert model_and_trained(monkeypatch, {"attack": attack})[1] == 4
 
 
-def test_a_momentum_goes_on_while_the_hostile_attack(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings: dict[str, object] = {"attack": "alie", "client_momentum": 0.9, "attack_every": 2}
-    assert model_and_trained(monkeypatch, settings)[1] == 4
+@pytest.mark.parametrize("later", [{"attack_every": 2}, {"clients_per_round": 6}])
+def test_a_momentum_goes_on_where_the_hostile_may_train_again(
+    monkeypatch: pytest.MonkeyPatch, later: dict[str, object]
+) -> None:
+    settings: dict[str, object] = {"attack": "alie", "client_momentum": 0.9, **later}
+    spared, trained = model_and_trained(monkeypatch, settings)
+    assert model_and_trained(monkeypatch, settings, looks=True) == (spared, trained)
+
+
+def test_a_momentum_that_nobody_reads_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, object] = {"attack": "alie", "client_momentum": 0.9, "attack_start": 2}
+    model, always = model_and_trained(monkeypatch, settings, looks=True)
+    assert model_and_trained(monkeypatch, settings) == (model, always - 2)
 
 
 def test_where_nothing_can_be_forged_they_train_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
