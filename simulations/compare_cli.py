@@ -63,7 +63,7 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
 
     detection: for `quickthorn evaluate-detection`; 466 runs, about eight minutes.
 
-    worst_case: every attack on one defense, on MNIST; 36 runs, two hours.
+    worst_case: every attack on one defense, on MNIST; 36 runs, two and a half hours.
 
     table_a: mimic on MNIST, as published; 72 runs, 12 hours.
 
