@@ -143,8 +143,8 @@ class Members:
         """Return whether a later round may depend on what the hostile train in this one.
 
         Counters of a model are of every training. Their momentum is read again in a round in
-        which they do not attack, or cannot forge for want of others: with everybody there it is
-        known before the first round that they can.
+        which they do not attack, or cannot forge for want of others. With everybody there that
+        happens only if honest members diverge; then the hostile go on from their last training.
         """
         scenario = self.scenario
         honest_again = scenario.attack_every > 1 or scenario.clients_per_round > 0

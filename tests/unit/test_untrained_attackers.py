@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -67,6 +68,21 @@ def test_a_momentum_that_nobody_reads_is_not_kept(monkeypatch: pytest.MonkeyPatc
     settings: dict[str, object] = {"attack": "alie", "client_momentum": 0.9, "attack_start": 2}
     model, always = model_and_trained(monkeypatch, settings, looks=True)
     assert model_and_trained(monkeypatch, settings) == (model, always - 2)
+
+
+def test_with_momentum_who_can_no_longer_forge_trains_after_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = Trainer.train
+
+    def diverging(trainer: Trainer, clients: Any, number: int, *rest: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
+        for answer in train(trainer, clients, number, *rest, **options):
+            lost = number == 3 and answer.client < 5
+            yield dataclasses.replace(answer, arrays=None, fault="diverged") if lost else answer
+
+    settings: dict[str, object] = {"attack": "alie", "client_momentum": 0.9, "rounds": 3}
+    monkeypatch.setattr(Trainer, "train", diverging)
+    assert model_and_trained(monkeypatch, settings)[1] == 2
 
 
 def test_where_nothing_can_be_forged_they_train_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
