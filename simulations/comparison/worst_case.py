@@ -35,16 +35,15 @@ python -m quickthorn.simulations.comparison.worst_case docs/worst-case \\
     > docs/explanation/worst-case.md
 ```
 
-How far does each attack of this library bring down the defense with the best worst case that was
-found so far, where a fifth of the members are hostile and every honest member holds one or two
-digits?
+How far does each attack of this library bring down the defense with the best worst case found so
+far, where a fifth of the members are hostile and every honest member holds one or two digits?
 MNIST in sorted shards, n = 25, f = 5, one seed: the grid
 [`{GRID}`](../../simulations/comparison/grids/{GRID}.toml). With MNIST in FOLDER,
 `quickthorn compare {GRID} --set data_dir=FOLDER --out docs/worst-case` goes on with the runs,
 which lie in `docs/worst-case/`.
 
 The defense is FLTrust under a server's Adam that remembers little (`beta_1=0.5`) and takes small
-steps, with momentum at the clients, without quarantine. Why so stands under
+steps, with momentum at the clients, without quarantine, chosen among
 [what else was tried](#what-else-was-tried).
 
 What it is compared with is centered clipping with momentum 0.9, in its authors' own runs (see
@@ -53,8 +52,9 @@ are not alike: FLTrust needs a small clean set at the server, here 100 images of
 and centered clipping needs none; the model is `cnn` here and `cnn_large` there, over 1600 rounds
 here and 600 there; and here the attacks are more, and some of them know the defense.
 [The clean set alone](#the-clean-set-alone) does not do it. All settings were chosen by the
-accuracy on the same test images, without an attack and under the attacks named there, as published
-settings are; the other attacks had no say.
+accuracy on the same test images, as published settings are: without an attack and under `alie`,
+`optimal_alie`, `optimal_ipm`, `sign_flip`, `fang_trimmed_mean` and `fang_krum`. The other attacks
+had no say.
 
 Accuracy is in % of test accuracy and, as there, the mean over the last {_LAST} evaluations; the
 worst class is the recall of the class that the final model recognizes least; a backdoor's success
