@@ -144,12 +144,12 @@ class Members:
 
         Counters of a model are of every training. Their momentum is read again in a round in
         which they do not attack, or cannot forge for want of others. With everybody there that
-        happens only if honest members diverge; then the hostile go on from their last training.
+        happens only where honest members diverge or the defense gives no answer; then the hostile
+        go on from their last training.
         """
         scenario = self.scenario
-        honest_again = scenario.attack_every > 1 or scenario.clients_per_round > 0
-        momentum = scenario.client_momentum > 0 and honest_again
-        return momentum or self.layout.counter_size > 0
+        read_again = scenario.attack_every > 1 or scenario.clients_per_round > 0
+        return (scenario.client_momentum > 0 and read_again) or self.layout.counter_size > 0
 
     def _own(
         self, clients: list[int], number: int, sent: Model, *, train: bool = True

@@ -99,7 +99,7 @@ def rehearse(
     ):
         before = get_state(model)
         ModelLayout.of(before)
-        _refuse_odd(before)
+        _refuse_not_finite(before)
     with torch.random.fork_rng(devices=[]):
         for size, words in ((3, "3 samples"), (1, "1 sample")):
             with torch.no_grad(), blamed(scenario, f"as it classified {words}", needed):
@@ -158,7 +158,7 @@ def leaves_one(samples: int, batch_size: int, local_steps: int) -> bool:
     return batch_size == 1 or (rest == 1 and (not local_steps or local_steps > full))
 
 
-def _refuse_odd(state: State) -> None:
+def _refuse_not_finite(state: State) -> None:
     """Raise an error if a tensor holds NaN or infinity: what is made of it would be refused."""
     odd = [name for name, values in state.items() if not np.isfinite(values).all()]
     if odd:
