@@ -20,8 +20,8 @@ _INCOMPLETE = 1
 _NAMED = 3  # runs that ended in the same way are named so many, and the others counted
 _NEXT: dict[Status, str] = {
     "failed": "What failed fails again until its cause is mended; --retry-failed tries it again.",
-    "interrupted": "What was interrupted is done again by the same command.",
-    "not run": "What was not run is done by the same command without --no-run.",
+    "interrupted": "What was interrupted is done again by the same command{more}.",
+    "not run": "What was not run is done by the same command{more}.",
 }
 
 
@@ -98,7 +98,7 @@ def compare(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         raise typer.Exit(_INTERRUPTED) from None
     _tell(found, as_json=as_json)
     if found.count("done") < len(found.results):
-        _tell_rest(found)
+        _tell_rest(found, no_run=no_run)
         raise typer.Exit(_INCOMPLETE)
 
 
@@ -130,7 +130,7 @@ def _tell(found: Comparison, *, as_json: bool) -> None:
     typer.echo(f"Report: {found.report}")
 
 
-def _tell_rest(found: Comparison) -> None:
+def _tell_rest(found: Comparison, *, no_run: bool) -> None:
     """Say on stderr which runs are not done, why, and what to do about it."""
     rest: dict[tuple[Status, str], list[Result]] = defaultdict(list)
     for result in found.results:
@@ -145,7 +145,7 @@ def _tell_rest(found: Comparison) -> None:
             typer.echo(f"  and {len(results) - _NAMED} more, see {table}", err=True)
     for status, words in _NEXT.items():
         if found.count(status):
-            typer.echo(words, err=True)
+            typer.echo(words.format(more=" without --no-run" if no_run else ""), err=True)
 
 
 def _name(result: Result) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from quickthorn.simulations.comparison.breakdown import families, worst_by_attackers
 from quickthorn.simulations.comparison.colors import SCALE, scale_start, shade
@@ -112,7 +112,9 @@ def _heat_map(found: Matrix) -> Figure:
             letters = shade(values[y][x], low, low_is_bad=found.low_is_bad)[1]
         text = _cell_text(found, entry)
         axes.text(x, y, text, ha="center", va="center", fontsize=7, color=letters)
-    figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).ax.tick_params(labelsize=7)
+    in_cells = None if found.measure == "detection" else PercentFormatter(1.0, symbol="")
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, format=in_cells)
+    bar.ax.tick_params(labelsize=7)
     title = f"{_LABELS[found.measure]}: {found.view}\n{condition_name(found.condition)}"
     axes.set_title(title, fontsize=9, loc="left")
     return figure

@@ -118,7 +118,9 @@ def test_so_does_a_run_whose_process_ended(calls: list[dict[str, Any]], tmp_path
     answer = run("killed", "--out", str(tmp_path))
     assert answer.exit_code == 1
     assert "1 interrupted: its process ended\n  mean, " in answer.stderr
-    assert "is done again by the same command" in answer.stderr
+    assert "is done again by the same command.\n" in answer.stderr
+    answer = run("killed", "--out", str(tmp_path), "--no-run")
+    assert "is done again by the same command without --no-run.\n" in answer.stderr
 
 
 def test_when_all_runs_are_done_there_is_nothing_more_to_say(

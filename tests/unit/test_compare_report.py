@@ -361,6 +361,18 @@ def test_a_figure_names_the_worst_split_and_what_is_missing() -> None:
     assert texts[-2:] == ["50.0 ± 0.0\npeak 51.0\nshards", "50.0\npeak 51.0\nshards\n2 not run"]
 
 
+@pytest.mark.parametrize(("name", "unit"), [("accuracy-worst", 0.01), ("detection-mean", 1)])
+def test_the_bar_of_a_heat_map_counts_as_its_cells_do(
+    found: tuple[Result, ...], name: str, unit: float
+) -> None:
+    drawn = dict(figures(summarize(found)))
+    figure = drawn[f"{name}-over-splits-f4-assumed4-n20"]
+    figure.draw_without_rendering()
+    bar = figure.axes[1]
+    told = [unit * float(label.get_text()) for label in bar.get_yticklabels()]
+    assert told == pytest.approx(list(bar.get_yticks()))
+
+
 def test_splits_that_differ_in_a_greek_letter_have_figures_of_their_own() -> None:
     splits = [{"name": "β = 0", "alpha": 1.0}, {"name": "γ = 0", "alpha": 2.0}]
     found = summarize(results({"defense": ["mean"], "split": splits}, lambda one: record(one, 0.9)))
