@@ -137,7 +137,20 @@ def _answer(done: dict[str, SimulationRecord], attacks: int) -> str:
         verdict = "is reached" if len(scores) == attacks else "is reached so far"
     return (
         f"{counted} The worst of them is `{worst}`, with **{scores[worst]:.2f} %**: the published "
-        f"best, {PUBLISHED} %, {verdict}."
+        f"best, {PUBLISHED} %, {verdict}.{_backdoors(done)}"
+    )
+
+
+def _backdoors(done: dict[str, SimulationRecord]) -> str:
+    """Return what accuracy does not see, or nothing where no backdoor has been run."""
+    success = {attack: record.attack_success for attack, record in done.items()}
+    known = {attack: share for attack, share in success.items() if share is not None}
+    if not known:
+        return ""
+    most = max(known, key=lambda attack: known[attack])
+    return (
+        "\n\nAccuracy does not see a backdoor: of the images of other classes with its trigger, "
+        f"`{most}` turns **{known[most]:.1%}** into its target."
     )
 
 
