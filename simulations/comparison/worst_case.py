@@ -87,7 +87,8 @@ the grid, the rest is `--set`: with 1200 rounds `eval_every=30`; `quarantine=fal
 | the same, `client_momentum=0.95` | 1600 | the same | `step(every=700, factor=0.3)` | \
 `fang_trimmed_mean(knowledge=partial)` 96.98 |
 | the same, `client_momentum=0.8` | 1600 | the same | the same | \
-`sign_flip` 97.80, `fang_trimmed_mean(knowledge=partial)` 97.83 |
+`sign_flip` 97.80, `alie` 97.81, `fang_trimmed_mean(knowledge=partial)` 97.83, \
+`optimal_ipm` 97.91 |
 
 More rounds than the 1600 of the grid do better, and so does less momentum than its 0.9, but only
 these attacks have been run so; the runs lie beside the others. With a rate of 0.002 FLTrust dips
