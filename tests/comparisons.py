@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 ATTACKS = ["none", "sign_flip", "gaussian"]
+FINALS = {"mean": 0.4, "median": 0.8, "krum": 0.7}
+GRID: dict[str, Any] = {
+    "defense": ["mean", "median", "krum"],
+    "attack": ["none", "sign_flip", "gaussian"],
+    "attackers": [2, 4],
+    "byzantine": 4,
+    "split": ["iid", "shards"],
+    "seed": [0, 1, 2],
+}
 
 
 def record(
@@ -42,6 +51,18 @@ def record(
         "model_digest": "ab" * 32,
     }
     return SimulationRecord(**{**values, **changes})
+
+
+def mixed(scenario: Scenario) -> SimulationRecord | str | None:
+    """Let krum fail under gaussian noise by 4, one of them unfinished; sign_flip is a backdoor."""
+    if (scenario.defense, scenario.attack, scenario.attackers) == ("krum", "gaussian", 4):
+        return None if scenario.seed == 2 else "ValueError: <b>no</b> such thing"
+    final = FINALS[scenario.defense] + 0.01 * scenario.seed
+    if scenario.attack == "none":
+        return record(scenario, 0.95)
+    if scenario.attack == "sign_flip":
+        return record(scenario, final, 0.33, attack_success_floor=0.02)
+    return record(scenario, final)
 
 
 def trails(scenario: Scenario, strong: Mapping[str, float]) -> dict[str, Trail]:

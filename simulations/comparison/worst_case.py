@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from quickthorn.simulations.comparison.backdoors import OPEN, Backdoor
 from quickthorn.simulations.comparison.folder import Folder
 from quickthorn.simulations.comparison.plan import NO_ATTACK, read_grid, scenarios
 from quickthorn.simulations.comparison.results import read_records
@@ -90,11 +91,13 @@ the grid, the rest is `--set`: with 1200 rounds `eval_every=30`; `quarantine=fal
 `sign_flip` 97.80, `alie` 97.81, `fang_trimmed_mean(knowledge=partial)` 97.83, \
 `optimal_ipm` 97.91 |
 
-More rounds than the 1600 of the grid do better, and so does less momentum than its 0.9, but only
-these attacks have been run so; the runs lie beside the others. With a rate of 0.002 FLTrust dips
-now and then, by up to ten points, and how much of that is left at the end is a matter of luck.
-Means of two members are steadier, but under `fang_krum` they learn slowly. With quarantine the two
-members who alone hold a digit come to be left out.
+More rounds than the 1600 of the grid leave more, and so does less momentum than its 0.9, but for
+`alie`; only these attacks have been run so (the runs of 2000 rounds and of momentum 0.8 lie beside
+the others). With a rate of 0.002 FLTrust dips now and then, by up to ten points, and how much of
+that is left at the end is a matter of luck. With 0.001 it dips as well until the rate falls for the
+last time: in the second half of a run to 94.2 % under `fang_trimmed_mean(knowledge=partial)`, and
+with momentum 0.8 to 92.8 % under `alie`. Means of two members are steadier, but under `fang_krum`
+they learn slowly. With quarantine the two members who alone hold a digit come to be left out.
 
 ## The clean set alone
 
@@ -153,14 +156,17 @@ def _answer(done: dict[str, SimulationRecord], attacks: int) -> str:
 
 def _backdoors(done: dict[str, SimulationRecord]) -> str:
     """Return what accuracy does not see, or nothing where no backdoor has been run."""
-    success = {attack: record.attack_success for attack, record in done.items()}
-    known = {attack: share for attack, share in success.items() if share is not None}
-    if not known:
+    found = [
+        Backdoor(record.attack_success, record.attack_success_floor, attack)
+        for attack, record in done.items()
+        if record.attack_success is not None and record.attack_success_floor is not None
+    ]
+    if not found:
         return ""
-    most = max(known, key=lambda attack: known[attack])
+    inside = sum(backdoor.is_in for backdoor in found)
     return (
-        "\n\nAccuracy does not see a backdoor: of the images of other classes with its trigger, "
-        f"`{most}` turns **{known[most]:.1%}** into its target."
+        f"\n\nAccuracy does not see a backdoor: of {len(found)} that have been run {inside} "
+        f"succeed by more than {100 * OPEN:g} points above their floor."
     )
 
 

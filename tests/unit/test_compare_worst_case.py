@@ -42,8 +42,9 @@ def test_the_worst_attack_is_named_beside_the_published_figure() -> None:
     assert "| `zero` | 97.80 | 97.0 |  | 1.00 |" in text
     assert "| `patch_backdoor` | 99.00 | 97.0 | 25.0% (12.5%) | 1.00 |" in text
     assert "| `label_flip \\| sybil` | – | – | – | – |" in text
-    assert "with its trigger, `patch_backdoor` turns **25.0%** into its target." in text
-    assert "trigger, `" not in page([good[1]])
+    tail = ends_at(own["tail_backdoor"], *[0.99] * 5, success=0.15)  # the floor is 12.5 %
+    assert "of 2 that have been run 1 succeed by more than 5 points above" in page([*good, tail])
+    assert "that have been run" not in page([good[1]])
     bad = page([*good, ends_at(own["alie"], *[0.975] * 5)])
     assert "is `alie`, with **97.50 %**: the published best, 97.6 %, is not reached." in bad
 
