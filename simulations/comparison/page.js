@@ -52,23 +52,18 @@
   };
   const dialog = document.getElementById("dialog");
   const open = (button) => {
-    const lines = curves[button.dataset.cell] ?? [];
+    const lines = curves[button.dataset.cell];
     dialog.querySelector("h3").textContent = button.dataset.title;
-    const place = dialog.querySelector(".place");
-    place.replaceChildren();
-    if (!lines.length) { place.textContent = "No run of this cell is done."; } else {
-      place.append(draw(lines));
-      const legend = document.createElement("ul");
-      legend.className = "legend";
-      lines.forEach((line, number) => {
-        const item = document.createElement("li");
-        const mark = make("svg", { viewBox: "0 0 30 10", "aria-hidden": "true" });
-        mark.append(make("path", { d: "M0 5H30", stroke: `var(--c${number % 7})`, "stroke-width": 2.5, "stroke-dasharray": ["", "7 4", "2 3", "9 3 2 3"][number % 4] }));
-        item.append(mark, `${line.split}: ${line.final} % at the end, ${line.seeds.length} ${line.seeds.length === 1 ? "seed" : "seeds"}`);
-        legend.append(item);
-      });
-      place.append(legend);
-    }
+    const legend = document.createElement("ul");
+    legend.className = "legend";
+    lines.forEach((line, number) => {
+      const item = document.createElement("li");
+      const mark = make("svg", { viewBox: "0 0 30 10", "aria-hidden": "true" });
+      mark.append(make("path", { d: "M0 5H30", stroke: `var(--c${number % 7})`, "stroke-width": 2.5, "stroke-dasharray": ["", "7 4", "2 3", "9 3 2 3"][number % 4] }));
+      item.append(mark, `${line.split}: ${line.final} % at the end, ${line.seeds.length} ${line.seeds.length === 1 ? "seed" : "seeds"}`);
+      legend.append(item);
+    });
+    dialog.querySelector(".place").replaceChildren(draw(lines), legend);
     dialog.showModal();
   };
   document.addEventListener("click", (event) => {
