@@ -27,8 +27,9 @@ from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model
 from quickthorn.client.partition import partition
 from quickthorn.client.training import derive_seed
-from quickthorn.simulations.engine import run_rounds, simulate
+from quickthorn.simulations.engine import simulate
 from quickthorn.simulations.members import Members
+from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.scenario import Scenario
 from quickthorn.simulations.stopwatch import Stopwatch
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from quickthorn.simulations import Scenario, engine
+from quickthorn.simulations import Scenario, engine, rounds
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.strategies.registry import SCORERS
@@ -33,10 +33,10 @@ def reviews(monkeypatch: pytest.MonkeyPatch, **keys: object) -> list[Review]:
         found.append(review(*given, **named))  # type: ignore[arg-type]  # as the engine calls it
         return found[-1]
 
-    monkeypatch.setattr(engine, "review", watched)
+    monkeypatch.setattr(rounds, "review", watched)
     scenario, watch = Scenario.from_table({"eval_every": 1000, **keys}), Stopwatch()
     with engine._threads(scenario):
-        engine.run_rounds(Members(scenario, watch), watch, lambda _number, _model: None, SCORERS)
+        rounds.run_rounds(Members(scenario, watch), watch, lambda _number, _model: None, SCORERS)
     return found
 
 

@@ -16,8 +16,8 @@ from quickthorn.client.models import build_model
 from quickthorn.client.partition import partition
 from quickthorn.client.training import derive_seed
 from quickthorn.simulations import Scenario, engine_bench
-from quickthorn.simulations import engine as module
 from quickthorn.simulations.members import Members
+from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.setting import deal, held_out
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.strategies.errors import QuickthornError
@@ -72,7 +72,7 @@ def naive(scenario: Scenario) -> np.ndarray[Any, Any]:
 def test_the_model_is_that_of_a_plain_loop(changes: dict[str, Any]) -> None:
     scenario = dataclasses.replace(SMALL, **changes)
     members = Members(scenario, Stopwatch())
-    model, _ = module.run_rounds(members, Stopwatch(), lambda number, state: None)
+    model, _ = run_rounds(members, Stopwatch(), lambda number, state: None)
     weights, _ = members.layout.flatten(model)
     np.testing.assert_allclose(weights, naive(scenario), rtol=1e-3, atol=1e-6)
     assert np.abs(weights - members.layout.flatten(members.initial)[0]).max() > 0.05

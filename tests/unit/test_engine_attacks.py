@@ -17,6 +17,7 @@ from quickthorn.simulations.attacks.attack import Attack, AttackStep
 from quickthorn.simulations.attacks.spec import AttackSpec, Forged, UpdateView
 from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
+from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import draw
 from quickthorn.strategies import build
@@ -70,7 +71,7 @@ def test_an_attack_sees_what_there_is_to_see(monkeypatch: pytest.MonkeyPatch) ->
     )
     members = Members(scenario, Stopwatch())
     models = [members.layout.flatten(members.initial)[0]]
-    module.run_rounds(
+    run_rounds(
         members, Stopwatch(), lambda _, state: models.append(members.layout.flatten(state)[0])
     )
     attacked = [n for n in range(1, 5) if any(client >= 5 for client in draw(scenario, n))]
@@ -138,7 +139,7 @@ def test_an_attack_sees_who_is_left_out_and_is_left_out(monkeypatch: pytest.Monk
     )
     members = Members(scenario, Stopwatch())
     models = []
-    _, tally = module.run_rounds(
+    _, tally = run_rounds(
         members, Stopwatch(), lambda _, state: models.append(members.layout.flatten(state)[0])
     )
     left_out = {c.client for c in tally.changes if c.after == "quarantined" and c.round == 2}
@@ -223,7 +224,7 @@ def test_a_backdoor_is_measured_beside_its_floor(monkeypatch: pytest.MonkeyPatch
     assert record.attack_success > record.attack_success_floor + 0.2
     assert record.evaluations[0].attack_success is not None
     clean = Members(dataclasses.replace(scenario, attack="none"), Stopwatch())
-    model, _ = module.run_rounds(clean, Stopwatch(), lambda number, state: None)
+    model, _ = run_rounds(clean, Stopwatch(), lambda number, state: None)
     examiner = Examiner(scenario, clean.model)
     assert examiner.success(model) == record.attack_success_floor
     assert examiner.triggered is not None

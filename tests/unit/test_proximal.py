@@ -17,10 +17,10 @@ from quickthorn.server.digest import digest
 from quickthorn.simulations import Scenario, simulate
 from quickthorn.simulations.attacks.attack import Attack, AttackStep
 from quickthorn.simulations.attacks.spec import KNOWLEDGE, AttackSpec, Forged, UpdateView
-from quickthorn.simulations.engine import run_rounds
 from quickthorn.simulations.examiner import Examiner
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.proximal import Proximal
+from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.strategies.errors import ConfigurationError
 

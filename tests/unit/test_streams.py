@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from quickthorn.simulations import Scenario
-from quickthorn.simulations.engine import run_rounds
 from quickthorn.simulations.members import Members
+from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
