@@ -6,7 +6,8 @@ The page begins with the command that writes it. An attack that has not been run
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import fields, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -17,13 +18,15 @@ from quickthorn.simulations.comparison.plan import NO_ATTACK, read_grid, scenari
 from quickthorn.simulations.comparison.results import read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from quickthorn.simulations.record import SimulationRecord
+    from quickthorn.simulations.scenario import Scenario
 
 GRID = "worst_case"
 _LAST = 5  # evaluations, over which the published scores are means, and so ours
 PUBLISHED = 97.6  # percent: centered clipping, β = 0.9, the least of five attacks
+_FEW = 4  # attacks, told of each other setting
 _ANYWHERE = "."  # MNIST has to have a place, and no result depends on it
 
 
@@ -64,9 +67,17 @@ stands beside its floor, the success of the same trigger on a model that nobody 
 how well the evidence of the scores ranks the hostile above the honest. –: not run.
 """
 
-_REST = """## What else was tried
+_TRIED = """## What else was tried
 
-Of the attacks that were run, those that left least. Another `defense` is written into a copy of
+Of the attacks that were run, those that left least. First what differs from the grid by `--set`
+alone, whose runs lie beside the others:
+"""
+
+_REST = """
+Until the rate falls for the last time FLTrust dips now and then, which the third column tells by
+the lowest accuracy in the second half of these runs.
+
+Then what was tried before, whose runs were not kept. Another `defense` is written into a copy of
 the grid, the rest is `--set`: with 1200 rounds `eval_every=30`; `quarantine=false` unless said.
 
 | defense | `rounds` | `optimizer` | `lr_schedule` | accuracy |
@@ -83,21 +94,12 @@ the grid, the rest is `--set`: with 1200 rounds `eval_every=30`; `quarantine=fal
 `step(every=500, factor=0.3)` | `fang_trimmed_mean` 97.59, `optimal_ipm` 97.8 |
 | the same | 1600 | the same | `step(every=700, factor=0.3)` | \
 `fang_krum` 96.1, `sign_flip` 97.85 |
-| `fltrust` | 2000 | `adam(learning_rate=0.001, beta_1=0.5)` | `step(every=900, factor=0.3)` | \
-`fang_trimmed_mean(knowledge=partial)` 97.84, `optimal_ipm` 97.91, `sign_flip` 98.00 |
-| the same, `client_momentum=0.95` | 1600 | the same | `step(every=700, factor=0.3)` | \
-`fang_trimmed_mean(knowledge=partial)` 96.98 |
-| the same, `client_momentum=0.8` | 1600 | the same | the same | \
-`sign_flip` 97.80, `alie` 97.81, `fang_trimmed_mean(knowledge=partial)` 97.83, \
-`optimal_ipm` 97.91 |
+| `fltrust`, `client_momentum=0.95` | 1600 | `adam(learning_rate=0.001, beta_1=0.5)` | \
+`step(every=700, factor=0.3)` | `fang_trimmed_mean(knowledge=partial)` 96.98 |
 
-More rounds than the 1600 of the grid leave more, and so does less momentum than its 0.9, but for
-`alie`; only these attacks have been run so (the runs of 2000 rounds and of momentum 0.8 lie beside
-the others). With a rate of 0.002 FLTrust dips now and then, by up to ten points, and how much of
-that is left at the end is a matter of luck. With 0.001 it dips as well until the rate falls for the
-last time: in the second half of a run to 94.2 % under `fang_trimmed_mean(knowledge=partial)`, and
-with momentum 0.8 to 92.8 % under `alie`. Means of two members are steadier, but under `fang_krum`
-they learn slowly. With quarantine the two members who alone hold a digit come to be left out.
+With a rate of 0.002 FLTrust dips now and then, by up to ten points, and how much of that is left
+at the end is a matter of luck. Means of two members are steadier, but under `fang_krum` they learn
+slowly. With quarantine the two members who alone hold a digit come to be left out.
 
 ## The clean set alone
 
@@ -127,19 +129,56 @@ def _score(record: SimulationRecord) -> float:
 
 
 def page(records: Iterable[SimulationRecord]) -> str:
-    """Return the page; records of other scenarios than the grid holds are passed over."""
+    """Return the page; runs that the grid does not hold stand among what else was tried."""
     planned = [told for _, told in scenarios(read_grid(GRID), {"data_dir": _ANYWHERE})]
     here = {replace(record.scenario, data_dir=_ANYWHERE): record for record in records}
     found = {told.attack: here.get(told) for told in planned}
     done = {attack: record for attack, record in found.items() if record is not None}
+    others = {told: record for told, record in here.items() if told not in planned}
+    head = ["| attack | accuracy | worst class | backdoor (floor) | AUC |"]
+    head += ["| --- | --- | --- | --- | --- |"]
     rows = [_row(attack, record) for attack, record in found.items()]
-    head = "| attack | accuracy | worst class | backdoor (floor) | AUC |"
-    table = "\n".join([head, "| --- | --- | --- | --- | --- |", *rows])
-    return f"{_PREFACE}\n{_answer(done, len(found) - 1)}\n\n{table}\n\n{_REST}"
+    answer = _answer(done, len(found) - 1)
+    table = "\n".join([*head, *rows])
+    return "\n".join([_PREFACE, answer, "", table, "", _TRIED, _others(others, planned[0]), _REST])
 
 
-def _answer(done: dict[str, SimulationRecord], attacks: int) -> str:
-    scores = {attack: _score(record) for attack, record in done.items() if attack != NO_ATTACK}
+def _others(others: Mapping[Scenario, SimulationRecord], planned: Scenario) -> str:
+    """Return a table of other settings, each with the attacks that left least."""
+    found: defaultdict[str, dict[str, SimulationRecord]] = defaultdict(dict)
+    for told, record in others.items():
+        differs = [
+            f"`{field.name}={getattr(told, field.name)}`"
+            for field in fields(told)
+            if field.name not in {"attack", "attackers"}
+            and getattr(told, field.name) != getattr(planned, field.name)
+        ]
+        found[", ".join(differs)][told.attack] = record
+    head = [
+        "| `--set` | attacks run | lowest in the second half | accuracy |",
+        "| --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *(_least(settings, found[settings]) for settings in sorted(found))])
+
+
+def _least(settings: str, done: Mapping[str, SimulationRecord]) -> str:
+    scores = _scores(done)
+    least = sorted(scores, key=lambda attack: scores[attack])[:_FEW]
+    told = ", ".join(f"`{attack}` {scores[attack]:.2f}" for attack in least)
+    return f"| {settings} | {len(scores)} | {min(map(_later, done.values())):.1f} | {told} |"
+
+
+def _scores(done: Mapping[str, SimulationRecord]) -> dict[str, float]:
+    return {attack: _score(record) for attack, record in done.items() if attack != NO_ATTACK}
+
+
+def _later(record: SimulationRecord) -> float:
+    """Return the lowest accuracy in the second half of a run, in percent."""
+    return 100 * min(record.accuracy[len(record.accuracy) // 2 :])
+
+
+def _answer(done: Mapping[str, SimulationRecord], attacks: int) -> str:
+    scores = _scores(done)
     counted = f"Of {attacks} attacks {len(scores)} have been run."
     if not scores:
         return counted
@@ -150,11 +189,22 @@ def _answer(done: dict[str, SimulationRecord], attacks: int) -> str:
         verdict = "is reached" if len(scores) == attacks else "is reached so far"
     return (
         f"{counted} The worst of them is `{worst}`, with **{scores[worst]:.2f} %**: the published "
-        f"best, {PUBLISHED} %, {verdict}.{_backdoors(done)}"
+        f"best, {PUBLISHED} %, {verdict}.\n\n{_dips(done)}{_backdoors(done)}"
     )
 
 
-def _backdoors(done: dict[str, SimulationRecord]) -> str:
+def _dips(done: Mapping[str, SimulationRecord]) -> str:
+    """Return what the mean over the last evaluations does not tell."""
+    lowest = min(done, key=lambda attack: _later(done[attack]))
+    last = [record.accuracy[-_LAST:] for record in done.values()]
+    apart = 100 * max(max(values) - min(values) for values in last)
+    return (
+        f"In the second half of a run the accuracy is {_later(done[lowest]):.1f} % at the lowest "
+        f"(`{lowest}`); the last {_LAST} evaluations of a run lie within {apart:.2f} points."
+    )
+
+
+def _backdoors(done: Mapping[str, SimulationRecord]) -> str:
     """Return what accuracy does not see, or nothing where no backdoor has been run."""
     found = [
         Backdoor(record.attack_success, record.attack_success_floor, attack)
