@@ -5,9 +5,10 @@ The page begins with the command that writes it. An attack that has not been run
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -18,15 +19,15 @@ from quickthorn.simulations.comparison.plan import NO_ATTACK, read_grid, scenari
 from quickthorn.simulations.comparison.results import read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from quickthorn.simulations.record import SimulationRecord
     from quickthorn.simulations.scenario import Scenario
 
 GRID = "worst_case"
+_FEW = 4  # attacks, told of each other setting
 _LAST = 5  # evaluations, over which the published scores are means, and so ours
 PUBLISHED = 97.6  # percent: centered clipping, β = 0.9, the least of five attacks
-_FEW = 4  # attacks, told of each other setting
 _ANYWHERE = "."  # MNIST has to have a place, and no result depends on it
 
 
@@ -67,18 +68,18 @@ stands beside its floor, the success of the same trigger on a model that nobody 
 how well the evidence of the scores ranks the hostile above the honest. –: not run.
 """
 
-_TRIED = """## What else was tried
+_TRIED = f"""## What else was tried
 
-Of the attacks that were run, those that left least. First what differs from the grid by `--set`
-alone, whose runs lie beside the others:
+First what lies among the runs beside those of the grid: how many attacks were run so, the lowest
+accuracy in the second half of any of these runs, and the {_FEW} attacks that left least, with what
+the grid's own settings leave in brackets. FLTrust dips now and then until the rate falls for the
+last time.
 """
 
 _REST = """
-Until the rate falls for the last time FLTrust dips now and then, which the third column tells by
-the lowest accuracy in the second half of these runs.
-
-Then what was tried before, whose runs were not kept. Another `defense` is written into a copy of
-the grid, the rest is `--set`: with 1200 rounds `eval_every=30`; `quarantine=false` unless said.
+Then earlier trials, whose runs were not kept. Of the attacks that were run, those that left least.
+Another `defense` is written into a copy of the grid, the rest is `--set`: with 1200 rounds
+`eval_every=30`; `quarantine=false` unless said.
 
 | defense | `rounds` | `optimizer` | `lr_schedule` | accuracy |
 | --- | --- | --- | --- | --- |
@@ -135,46 +136,57 @@ def page(records: Iterable[SimulationRecord]) -> str:
     found = {told.attack: here.get(told) for told in planned}
     done = {attack: record for attack, record in found.items() if record is not None}
     others = {told: record for told, record in here.items() if told not in planned}
-    head = ["| attack | accuracy | worst class | backdoor (floor) | AUC |"]
-    head += ["| --- | --- | --- | --- | --- |"]
-    rows = [_row(attack, record) for attack, record in found.items()]
-    answer = _answer(done, len(found) - 1)
-    table = "\n".join([*head, *rows])
-    return "\n".join([_PREFACE, answer, "", table, "", _TRIED, _others(others, planned[0]), _REST])
+    head = ["| attack | accuracy | worst class | backdoor (floor) | AUC |", "| --- " * 5 + "|"]
+    table = "\n".join([*head, *(_row(attack, record) for attack, record in found.items())])
+    tried = "\n".join(_others(others, planned[0], _scores(done)))
+    return "\n".join([_PREFACE, _answer(done, len(found) - 1), "", table, "", _TRIED, tried, _REST])
 
 
-def _others(others: Mapping[Scenario, SimulationRecord], planned: Scenario) -> str:
-    """Return a table of other settings, each with the attacks that left least."""
+def _code(text: str) -> str:
+    """Return a text as code in a cell of a table."""
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def _others(
+    others: Mapping[Scenario, SimulationRecord], planned: Scenario, own: Mapping[str, float]
+) -> Iterator[str]:
+    """Tell each other setting, with the attacks that left least."""
     found: defaultdict[str, dict[str, SimulationRecord]] = defaultdict(dict)
+    usual = planned.to_table()
     for told, record in others.items():
+        passed = {"attack", "attackers"} if told.attack == NO_ATTACK else {"attack"}
         differs = [
-            f"`{field.name}={getattr(told, field.name)}`"
-            for field in fields(told)
-            if field.name not in {"attack", "attackers"}
-            and getattr(told, field.name) != getattr(planned, field.name)
+            _code(f"{key}={json.dumps(value)}")
+            for key, value in told.to_table().items()
+            if key not in passed and value != usual[key]
         ]
-        found[", ".join(differs)][told.attack] = record
-    head = [
-        "| `--set` | attacks run | lowest in the second half | accuracy |",
-        "| --- | --- | --- | --- |",
-    ]
-    return "\n".join([*head, *(_least(settings, found[settings]) for settings in sorted(found))])
-
-
-def _least(settings: str, done: Mapping[str, SimulationRecord]) -> str:
-    scores = _scores(done)
-    least = sorted(scores, key=lambda attack: scores[attack])[:_FEW]
-    told = ", ".join(f"`{attack}` {scores[attack]:.2f}" for attack in least)
-    return f"| {settings} | {len(scores)} | {min(map(_later, done.values())):.1f} | {told} |"
+        found[", ".join(differs) or "as in the grid"][told.attack] = record
+    yield "| settings | attacks | lowest | accuracy (in the grid) |"
+    yield "| --- | --- | --- | --- |"
+    for settings, done in sorted(found.items()):
+        scores = _scores(done)
+        least = [
+            f"{_code(attack)} {scores[attack]:.2f}"
+            + (f" ({own[attack]:.2f})" if attack in own else "")
+            for attack in sorted(scores, key=lambda attack: scores[attack])[:_FEW]
+        ]
+        lowest, where = _lowest(done)
+        yield (
+            f"| {settings} | {len(scores)} | {lowest:.1f} under {_code(where)} "
+            f"| {', '.join(least) or '–'} |"
+        )
 
 
 def _scores(done: Mapping[str, SimulationRecord]) -> dict[str, float]:
     return {attack: _score(record) for attack, record in done.items() if attack != NO_ATTACK}
 
 
-def _later(record: SimulationRecord) -> float:
-    """Return the lowest accuracy in the second half of a run, in percent."""
-    return 100 * min(record.accuracy[len(record.accuracy) // 2 :])
+def _lowest(done: Mapping[str, SimulationRecord]) -> tuple[float, str]:
+    """Return the lowest accuracy in the second half of the runs, in percent, and the attack."""
+    return min(
+        (100 * min(record.accuracy[len(record.accuracy) // 2 :]), attack)
+        for attack, record in done.items()
+    )
 
 
 def _answer(done: Mapping[str, SimulationRecord], attacks: int) -> str:
@@ -195,12 +207,12 @@ def _answer(done: Mapping[str, SimulationRecord], attacks: int) -> str:
 
 def _dips(done: Mapping[str, SimulationRecord]) -> str:
     """Return what the mean over the last evaluations does not tell."""
-    lowest = min(done, key=lambda attack: _later(done[attack]))
+    lowest, where = _lowest(done)
     last = [record.accuracy[-_LAST:] for record in done.values()]
     apart = 100 * max(max(values) - min(values) for values in last)
     return (
-        f"In the second half of a run the accuracy is {_later(done[lowest]):.1f} % at the lowest "
-        f"(`{lowest}`); the last {_LAST} evaluations of a run lie within {apart:.2f} points."
+        f"In the second half of these runs the accuracy never falls below {lowest:.1f} % "
+        f"(`{where}`), and the last {_LAST} evaluations of each lie within {apart:.2f} points."
     )
 
 
@@ -221,7 +233,7 @@ def _backdoors(done: Mapping[str, SimulationRecord]) -> str:
 
 
 def _row(attack: str, record: SimulationRecord | None) -> str:
-    name = "`" + attack.replace("|", "\\|") + "`"
+    name = _code(attack)
     if record is None:
         return f"| {name} | – | – | – | – |"
     success, floor, auc = record.attack_success, record.attack_success_floor, record.detection_auc

@@ -30,7 +30,7 @@ def reviews(monkeypatch: pytest.MonkeyPatch, **keys: object) -> list[Review]:
 
     def watched(*given: object, **named: object) -> Review:
         named["policy"] = Policy(automatic="quarantine")
-        found.append(review(*given, **named))  # type: ignore[arg-type]  # as the engine calls it
+        found.append(review(*given, **named))  # type: ignore[arg-type]  # as a round calls it
         return found[-1]
 
     monkeypatch.setattr(rounds, "review", watched)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.attacks.registry import available_attacks
@@ -61,16 +62,22 @@ def test_before_any_run_the_page_says_so() -> None:
 
 
 def test_a_run_of_other_settings_stands_among_what_else_was_tried() -> None:
-    other = planned(rounds=6, client_momentum=0.5)
+    other = planned(rounds=6, client_damping=False)
     accuracies = {"zero": 0.5, "alie": 0.7, "none": 0.2, "ipm(epsilon=0.1)": 0.4}
-    more = {"mimic": 0.6, "min_max": 0.9}
+    more = {"label_flip | sybil": 0.6, "min_max": 0.9}
     runs = [ends_at(other[attack], *[end] * 5) for attack, end in (accuracies | more).items()]
-    text = page(runs)
-    assert f"Of {len(other) - 1} attacks 0 have been run.\n" in text
+    text = page([*runs, ends_at(planned()["zero"], *[0.98] * 5)])
+    assert f"Of {len(other) - 1} attacks 1 have been run." in text
     assert (
-        "| `rounds=6`, `client_momentum=0.5` | 5 | 20.0 | "
-        "`ipm(epsilon=0.1)` 40.00, `zero` 50.00, `mimic` 60.00, `alie` 70.00 |\n"
+        "| `rounds=6`, `client_damping=false` | 5 | 20.0 under `none` | `ipm(epsilon=0.1)` 40.00, "
+        "`zero` 50.00 (98.00), `label_flip \\| sybil` 60.00, `alie` 70.00 |\n"
     ) in text
+    clean = page([runs[2]])
+    assert "| `rounds=6`, `client_damping=false` | 0 | 20.0 under `none` | – |\n" in clean
+    fewer = replace(planned()["zero"], attackers=2)
+    assert "| `attackers=2` | 1 | 90.0 under `zero` | `zero` 90.00 |" in page(
+        [ends_at(fewer, *[0.9] * 5)]
+    )
 
 
 def test_dips_are_told_beside_the_mean_of_the_last_evaluations() -> None:
@@ -78,8 +85,8 @@ def test_dips_are_told_beside_the_mean_of_the_last_evaluations() -> None:
     steady = ends_at(own["zero"], *[0.99] * 9)
     dips = ends_at(own["alie"], 0.1, 0.1, 0.1, 0.5, 0.6, 0.98, 0.99, 0.985, 0.975, 0.98)
     text = page([steady, dips])
-    assert "In the second half of a run the accuracy is 60.0 % at the lowest (`alie`)" in text
-    assert "the last 5 evaluations of a run lie within 1.50 points." in text
+    assert "In the second half of these runs the accuracy never falls below 60.0 % (`alie`)" in text
+    assert "the last 5 evaluations of each lie within 1.50 points." in text
 
 
 def test_the_page_of_the_documentation_is_that_of_its_runs() -> None:
