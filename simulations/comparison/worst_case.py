@@ -59,8 +59,9 @@ there, over 1600 rounds here and 600 there; and here the attacks are more, and s
 defense.
 [The clean set alone](#the-clean-set-alone) does not do it. All settings were chosen by the
 accuracy on the same test images, as published settings are: without an attack and under `alie`,
-`optimal_alie`, `optimal_ipm`, `sign_flip`, `fang_trimmed_mean` and `fang_krum`. The other attacks
-had no say.
+`optimal_alie`, `optimal_ipm`, `sign_flip`, `fang_trimmed_mean` and `fang_krum`. Only then were all
+attacks run, with a momentum of 0.9, of which `fang_trimmed_mean(knowledge=partial)` left 97.58 %;
+for its sake the momentum was lowered to 0.8. No other attack had a say.
 
 Accuracy is in % of test accuracy and, as there, the mean over the last {_LAST} evaluations; the
 worst class is the recall of the class that the final model recognizes least; a backdoor's success
