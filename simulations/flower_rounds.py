@@ -26,19 +26,18 @@ from quickthorn.strategies.votes import Votes
 from quickthorn.strategies.wire import ARRAYS, METRICS, NUM_EXAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from quickthorn.simulations.attacks.oracle import Oracle
     from quickthorn.simulations.members import Members
+    from quickthorn.simulations.rounds import After
     from quickthorn.simulations.stopwatch import Stopwatch
     from quickthorn.simulations.trainer import Answer, Model
 
 _FOREVER = 1e6  # seconds: nobody is late in one process
 
 
-def run_rounds_on_flower(
-    members: Members, watch: Stopwatch, after: Callable[[int, Model], None]
-) -> tuple[Model, Tally]:
+def run_rounds_on_flower(members: Members, watch: Stopwatch, after: After) -> tuple[Model, Tally]:
     """Run all rounds; return the final model and what the record of the run says."""
     scenario = members.scenario
     with tempfile.TemporaryDirectory(prefix="quickthorn-") as folder, quiet_flower():

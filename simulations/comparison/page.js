@@ -21,6 +21,9 @@
     if (text !== undefined) node.textContent = text;
     return node;
   };
+  const stroke = (number) => ({
+    stroke: `var(--c${number % 7})`, "stroke-width": 2.5, "stroke-dasharray": ["", "7 4", "2 3", "9 3 2 3"][number % 4],
+  });
   const draw = (lines) => {
     // As wide as the dialog, so that its letters are as large as the page's.
     const width = Math.min(640, Math.max(260, window.innerWidth - 70)), height = 320, left = 42, right = 12, top = 10, bottom = 40;
@@ -39,14 +42,13 @@
     }
     svg.append(make("text", { class: "axis", x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "round; accuracy in %"));
     lines.forEach((line, number) => {
-      const color = `var(--c${number % 7})`, dash = ["", "7 4", "2 3", "9 3 2 3"][number % 4];
       const path = (values) => values.map(([round, share], i) => `${i ? "L" : "M"}${x(round).toFixed(1)} ${y(share).toFixed(1)}`).join("");
-      for (const seed of line.seeds) svg.append(make("path", { d: path(seed), fill: "none", stroke: color, "stroke-width": 1, opacity: .4 }));
+      for (const seed of line.seeds) svg.append(make("path", { d: path(seed), fill: "none", stroke: stroke(number).stroke, "stroke-width": 1, opacity: .4 }));
       const mean = line.seeds[0].map(([round], i) => {
         const at = line.seeds.map((seed) => seed[i]).filter(Boolean);
         return [round, at.reduce((sum, point) => sum + point[1], 0) / at.length];
       });
-      svg.append(make("path", { d: path(mean), fill: "none", stroke: color, "stroke-width": 2.5, "stroke-dasharray": dash }));
+      svg.append(make("path", { d: path(mean), fill: "none", ...stroke(number) }));
     });
     return svg;
   };
@@ -59,7 +61,7 @@
     lines.forEach((line, number) => {
       const item = document.createElement("li");
       const mark = make("svg", { viewBox: "0 0 30 10", "aria-hidden": "true" });
-      mark.append(make("path", { d: "M0 5H30", stroke: `var(--c${number % 7})`, "stroke-width": 2.5, "stroke-dasharray": ["", "7 4", "2 3", "9 3 2 3"][number % 4] }));
+      mark.append(make("path", { d: "M0 5H30", ...stroke(number) }));
       item.append(mark, `${line.split}: ${line.final} % at the end, ${line.seeds.length} ${line.seeds.length === 1 ? "seed" : "seeds"}`);
       legend.append(item);
     });

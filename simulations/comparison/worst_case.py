@@ -60,8 +60,8 @@ defense.
 [The clean set alone](#the-clean-set-alone) does not do it. All settings were chosen by the
 accuracy on the same test images, as published settings are: without an attack and under `alie`,
 `optimal_alie`, `optimal_ipm`, `sign_flip`, `fang_trimmed_mean` and `fang_krum`. Only then were all
-attacks run, with a momentum of 0.9, of which `fang_trimmed_mean(knowledge=partial)` left 97.58 %;
-for its sake the momentum was lowered to 0.8. No other attack had a say.
+attacks run, with a momentum of 0.9, and as `fang_trimmed_mean(knowledge=partial)` left less than
+the published best, the momentum was lowered to 0.8. No other attack had a say.
 
 Accuracy is in % of test accuracy and, as there, the mean over the last {_LAST} evaluations; the
 worst class is the recall of the class that the final model recognizes least; a backdoor's success

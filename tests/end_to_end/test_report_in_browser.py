@@ -33,14 +33,14 @@ _LISTEN = "<head><script>window.errors = []; onerror = (text) => errors.push(tex
 
 # A browser's window is never as narrow as a phone, but a frame may be.
 _DRIVER = """<!doctype html>
-{frames}
+FRAMES
 <pre id="seen"></pre>
 <script>
-const tell = (seen) => {{ document.getElementById("seen").textContent = JSON.stringify(seen); }};
-onerror = (text) => tell({{ error: text }});
-onload = () => {{
-  const seen = {{}};
-  for (const frame of document.querySelectorAll("iframe")) {{
+const tell = (seen) => { document.getElementById("seen").textContent = JSON.stringify(seen); };
+onerror = (text) => tell({ error: text });
+onload = () => {
+  const seen = {};
+  for (const frame of document.querySelectorAll("iframe")) {
     const page = frame.contentDocument, dialog = page.querySelector("dialog");
     const shown = (query) => [...page.querySelectorAll(query)]
       .filter((node) => node.getClientRects().length);
@@ -48,30 +48,30 @@ onload = () => {{
       .map((node) => [node.dataset.condition, node.dataset.view ?? null]);
     const over = (node) => node.scrollWidth - node.clientWidth;
     const choose = (name, value) =>
-      page.querySelector(`[name="${{name}}"][value="${{value}}"]`)?.click();
-    const open = (button) => {{
+      page.querySelector(`[name="${name}"][value="${value}"]`)?.click();
+    const open = (button) => {
       button.click();
-      const told = {{
+      const told = {
         open: dialog.open,
         title: dialog.querySelector("h3").textContent,
         curves: dialog.querySelectorAll(".place > svg path").length,
         legend: [...dialog.querySelectorAll(".legend li")].map((item) => item.textContent),
         over: Math.max(over(dialog), dialog.getBoundingClientRect().right - page.body.clientWidth),
-      }};
+      };
       dialog.querySelector("form button").click();
-      return {{ ...told, closed: !dialog.open }};
-    }};
+      return { ...told, closed: !dialog.open };
+    };
     const buttons = [...page.querySelectorAll("button[data-cell]")];
     for (const node of page.querySelectorAll("details")) node.open = true;
-    const first = {{ panels: panels(), over: over(page.documentElement) }};
+    const first = { panels: panels(), over: over(page.documentElement) };
     choose("condition", "0");
     choose("view", "shards");
-    const second = {{ panels: panels(), over: over(page.documentElement) }};
+    const second = { panels: panels(), over: over(page.documentElement) };
     const dialogs = buttons.map(open);
     buttons[0].click();
     dialog.click();
     const closedFromOutside = !dialog.open;
-    seen[frame.id] = {{
+    seen[frame.id] = {
       first,
       second,
       dialogs,
@@ -79,10 +79,10 @@ onload = () => {{
       closedFromOutside,
       controls: shown(".controls").length,
       errors: frame.contentWindow.errors,
-    }};
-  }}
+    };
+  }
   tell(seen);
-}};
+};
 </script>
 """
 
@@ -100,7 +100,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     widths = [("phone", 390, whole), ("desktop", 1280, whole), ("small grid", 390, small)]
     frames = "\n".join(_frame(*one) for one in widths)
     driver = folder / "driver.html"
-    driver.write_text(_DRIVER.format(frames=frames), encoding="utf-8")
+    driver.write_text(_DRIVER.replace("FRAMES", frames), encoding="utf-8")
     assert BROWSER is not None
     profile = f"--user-data-dir={folder / 'profile'}"
     command = [BROWSER, *_FLAGS.split(), profile, "--dump-dom", driver.as_uri()]
