@@ -55,7 +55,9 @@ if TYPE_CHECKING:
     from quickthorn.strategies.reputation import Change
 
 _DEFAULT_TIMEOUT = 3600.0  # seconds, as in Flower's Strategy.start
-_TRAIN, _EVALUATE = 0, 1  # so that the two phases of a round draw different clients
+# What the seed and the round are mixed with, so that the phases draw different clients. None is 0:
+# numpy takes (seed, round, 0) for (seed, round), from which the rules draw.
+_TRAIN, _EVALUATE = 1, 2
 
 
 class RobustStrategy(Strategy):

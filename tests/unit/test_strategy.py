@@ -5,18 +5,22 @@ from __future__ import annotations
 import sqlite3
 import tracemalloc
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
 
+from quickthorn.server import strategy as strategy_module
+from quickthorn.server.cohort import sample
 from quickthorn.server.digest import digest
 from quickthorn.server.model import to_model, to_record
 from quickthorn.server.store import RunStore
 from quickthorn.server.strategy import RobustStrategy
 from quickthorn.simulations.grid import InProcessClient, InProcessGrid
 from quickthorn.strategies.kernels.rows import row_norms
+from quickthorn.strategies.round import run_round
 from tests.federations import (
     client_of,
     grid_of,
@@ -246,3 +250,17 @@ def test_a_draw_of_clients_repeats(tmp_path: Path) -> None:
     assert first == asked("again", 1)
     assert first != asked("other", 2)
     assert len({tuple(names) for names in first}) > 1
+
+
+def test_phases_and_rules_draw_from_streams_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing, playing = Mock(wraps=sample), Mock(wraps=run_round)
+    monkeypatch.setattr(strategy_module, "sample", drawing)
+    monkeypatch.setattr(strategy_module, "run_round", playing)
+
+    run(tmp_path, grid_of(members()), rounds=2, fraction_evaluate=1.0)
+
+    streams = [np.random.default_rng(call.kwargs["seed"]) for call in drawing.call_args_list]
+    streams += [call.kwargs["rng"] for call in playing.call_args_list]  # no median draws from it
+    assert len({stream.random() for stream in streams}) == len(streams) == 3 * 2
