@@ -190,7 +190,7 @@ def fit(  # noqa: PLR0913 - keyword-only beyond what is trained, on what, and ho
 
 
 def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:
-    """Classify each sample and count.
+    """Classify each sample and count; what the model answers with NaN is of no class.
 
     Example
     -------
@@ -209,7 +209,9 @@ def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:
             logits = model(torch.tensor(dataset.features[part]))
             labels = torch.from_numpy(dataset.labels[part])
             loss += float(cross_entropy(logits, labels, reduction="sum"))
-            right[part] = logits.argmax(dim=1).numpy() == dataset.labels[part]
+            # Where there is NaN, ``argmax`` takes it for the largest.
+            known = ~logits.isnan().any(dim=1)
+            right[part] = ((logits.argmax(dim=1) == labels) & known).numpy()
     members = [dataset.labels == label for label in range(len(dataset.classes))]
     recall = tuple(float(right[mask].mean()) if mask.any() else None for mask in members)
     return Evaluation(float(right.mean()), recall, len(dataset), loss / len(dataset))

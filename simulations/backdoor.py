@@ -7,7 +7,7 @@
     success = evaluate(model, wanted_of(attack, test)).accuracy      # the same
 
 The floor that stands beside a success is the same measure, with the same probe, on the model
-of the same scenario without the attack.
+of the same scenario without the attack and without quarantine.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def probe_of(attack: object, test: Dataset) -> Dataset | None:
     if not len(others):
         msg = f"all test samples are of class {attack.target}, the target: nothing to misread."
         raise ConfigurationError(msg)
-    probe = test.take(others)
-    return replace(probe, features=attack.trigger(probe.features))
+    # A trigger may go by all samples that it is given: by the range of a column, say.
+    return replace(test.take(others), features=attack.trigger(test.features)[others])
 
 
 def wanted_of(attack: object, test: Dataset) -> Dataset | None:

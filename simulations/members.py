@@ -8,7 +8,7 @@ import numpy as np
 
 from quickthorn.client.models import get_state
 from quickthorn.client.training import derive_seed
-from quickthorn.server.judgement import Expectation
+from quickthorn.server.judgement import Expectation, admit_arrays
 from quickthorn.server.root import own_update
 from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.attacks.oracle import Oracle
@@ -84,6 +84,7 @@ class Members:
 
         """
         weights, _ = self.layout.flatten(sent)
+        expected = Expectation.of(self.layout, weights)
         if self._before is not None:
             self._step = weights - self._before
         self._before = weights
@@ -94,24 +95,28 @@ class Members:
         seen: list[Answer] = []
         for answer in self._trainer.train(others, number, sent):
             if keep and answer.arrays is not None:
-                np.subtract(self.layout.flatten(answer.arrays)[0], weights, out=honest[len(seen)])
-                seen.append(Answer(answer.client, None, answer.samples))
+                # What the server will refuse is no update to hide among.
+                row = honest[len(seen)]
+                if admit_arrays(answer.arrays, answer.samples, expected, row).code == "ok":
+                    seen.append(Answer(answer.client, None, answer.samples))
             yield answer
         if forgers:
-            yield from self._forged(number, chosen, sent, seen, honest[: len(seen)], oracle)
+            known = honest[: len(seen)]
+            yield from self._forged(number, chosen, sent, expected, seen, known, oracle)
 
     def _forged(  # noqa: PLR0913, PLR0917 - what the hostile know
         self,
         number: int,
         chosen: Sequence[int],
         sent: Model,
+        expected: Expectation,
         seen: list[Answer],
         honest: Array,
         oracle: Callable[[tuple[str, ...]], Oracle],
     ) -> Iterator[Answer]:
         """Yield what the hostile send, after ``honest``, the updates of those in ``seen``."""
         forgers = self._forgers(number, chosen)
-        weights, _ = self.layout.flatten(sent)
+        weights = expected.weights
         train = self._attack.looks_at_own or self._leaves_traces()
         own, kept = self._own(forgers, number, sent, train=train)
         samples = [self._trainer.samples(client, number) for client in forgers]
@@ -126,7 +131,7 @@ class Members:
             model=weights,
             previous=self._step,
             round=number,
-            longest=Expectation.of(self.layout, weights).max_update_norm,
+            longest=expected.max_update_norm,
             state=self._attack_state,
             cohort=len(chosen),
             clients=ids[: len(seen)],

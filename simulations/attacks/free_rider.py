@@ -69,7 +69,7 @@ def free_rider(
     last = np.asarray(view.previous, np.float64)
     rows = np.zeros_like(view.own)
     if noise:
-        rng.standard_normal(dtype=np.float32, out=rows)
+        rows[:] = rng.standard_normal(rows.shape, np.float32)
         rows *= np.float32(noise * np.sqrt(np.mean(last * last)))
     if send == "previous":
         rows += view.previous

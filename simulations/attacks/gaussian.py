@@ -59,7 +59,7 @@ def gaussian(
         msg = f"deviation of gaussian must be above 0; got {deviation}."
         raise ConfigurationError(msg)
     rows = np.empty_like(view.own)
-    rng.standard_normal(dtype=np.float32, out=rows)
+    rows[:] = rng.standard_normal(rows.shape, np.float32)
     rows *= np.float32(deviation)
     rows += np.float32(mean)
     return Forged(rows)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # By how much, relative to the best, a probe has to be worse for the defense to count.
 _WORTH = 1e-3
+# The argument of a defense that is no update, not even where n = d.
+_CLAIMS = "weights"
 
 
 class UnansweredError(UnforgeableError):
@@ -47,8 +49,8 @@ class Oracle:
         The pipeline.
     arguments
         What ``Defense.aggregate`` gets beside the updates in this round: ``weights``,
-        ``trusted``, ``layout``, ``state``. An array whose last axis is as long as an update
-        is taken for updates.
+        ``trusted``, ``layout``, ``state``. In all but the first an array whose last axis is as
+        long as an update is taken for updates.
     clients
         The n ids in the order of the rows, for a rule that remembers clients by id; they are
         the numbers of the rows without them.
@@ -167,7 +169,8 @@ def _refused(view: UpdateView, row: NDArray[Any]) -> bool:
 def _updates_in(value: object, columns: int) -> list[Vector]:
     """Return every vector of ``columns`` numbers inside the arguments of a defense."""
     if isinstance(value, Mapping):
-        return [vector for item in value.values() for vector in _updates_in(item, columns)]
+        given = [item for key, item in value.items() if key != _CLAIMS]
+        return [vector for item in given for vector in _updates_in(item, columns)]
     if isinstance(value, np.ndarray) and value.shape[-1:] == (columns,):
         return list(value.reshape(-1, columns).astype(np.float64))
     return []
@@ -176,7 +179,10 @@ def _updates_in(value: object, columns: int) -> list[Vector]:
 def _with_updates(value: Any, columns: int, places: Any) -> Any:  # noqa: ANN401 - any argument
     """Return the arguments with every such vector replaced by the next of ``places``."""
     if isinstance(value, Mapping):
-        return {key: _with_updates(item, columns, places) for key, item in value.items()}
+        return {
+            key: item if key == _CLAIMS else _with_updates(item, columns, places)
+            for key, item in value.items()
+        }
     if isinstance(value, np.ndarray) and value.shape[-1:] == (columns,):
         moved = np.array([next(places) for _ in range(value.size // columns)])
         return moved.reshape(*value.shape[:-1], -1)

@@ -54,11 +54,11 @@ class UpdateView:
     Attributes
     ----------
     own
-        (k, d) float32 deltas that the k hostile members would send honestly, after their
-        attack on data, or trained by their attack's loss.
+        (k, d) deltas that the k hostile members would send honestly, after their attack on
+        data, or trained by their attack's loss; float32, or float64 where the model is.
     honest
-        (h, d) float32 deltas of the honest members of this round; (0, d) where an attack
-        knows only its own.
+        (h, d) deltas of the honest members of this round, those that the server admits; (0, d)
+        where an attack knows only its own.
     byzantine
         f, how many liars the defense assumes, for what an attack foresees of it. Not k, how many
         there are, by which a formula counts the hostile: that is the number of rows in ``own``.
@@ -137,7 +137,7 @@ class Forged:
     Attributes
     ----------
     rows
-        (k, d) float32, memory of its own.
+        (k, d) of the dtype of ``own``, memory of its own.
     state
         Arrays, numbers and texts in a mapping; None if nothing has to be remembered.
 

@@ -26,15 +26,16 @@ def sybil(
     Copies are what FoolsGold looks for: the cosine of two of them is 1. With noise the mean
     of the members is still p, but the cosine falls to (1 − ν²/(k − 1)) / (1 + ν²), because
     the s_i point to the corners of a simplex; ``"orthogonal"``, ν = √(k − 1), makes it 0.
-    The directions are drawn once and kept, so that a defense that adds updates up over the
-    rounds sees them add up, too.
+    The directions are drawn once and kept while as many members take part, so that a defense
+    that adds updates up over the rounds sees them add up, too.
 
     Parameters
     ----------
     view
         ``own`` (k, d), usually after an attack on data, and ``state``.
     rng
-        Draws (k − 1) × d numbers in the first round with noise; none after it.
+        Draws (k − 1) × d numbers in the first round with noise, and where k is another than in
+        the round before.
     noise
         ν ≥ 0, or ``"orthogonal"``. A model with fewer than k weights has room for fewer
         directions, and the cosines fall less; a single member sends p.
@@ -73,23 +74,34 @@ def sybil(
     rows = np.tile(poison, (k, 1))
     if k == 1 or not noise:
         return Forged(rows.astype(view.own.dtype), view.state)
-    directions = None if view.state is None else view.state["directions"]
-    if directions is None or directions.shape != (k - 1, d):
+    directions = np.zeros((0, d)) if view.state is None else view.state["directions"]
+    is_first = directions.shape != (k - 1, d)
+    if is_first:
         directions = rng.standard_normal((k - 1, d))
-    basis = _across(directions, poison)
+    basis, signs = _across(directions, poison)
+    if is_first:
+        directions[: len(signs)] *= signs
+    else:
+        basis *= signs
     ratio = sqrt(k - 1) if noise == "orthogonal" else noise
     corners = _simplex(k)[:, : len(basis)]
     rows += ratio * float(np.linalg.norm(poison)) * corners @ basis
     return Forged(rows.astype(view.own.dtype), {"directions": directions})
 
 
-def _across(directions: NDArray[np.float64], poison: Vector) -> NDArray[np.float64]:
-    """Return orthonormal rows in the span of the directions, orthogonal to ``poison``."""
+def _across(
+    directions: NDArray[np.float64], poison: Vector
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return orthonormal rows in the span of the directions, orthogonal to ``poison``.
+
+    And, as a column, the sign of each against its direction, which QR leaves open.
+    """
     square = float(poison @ poison)
     if square:
         directions = directions - np.outer(directions @ poison / square, poison)
     room = len(poison) - bool(square)
-    return np.linalg.qr(directions[:room].T)[0].T
+    basis, lengths = np.linalg.qr(directions[:room].T)
+    return basis.T, np.copysign(1.0, np.diag(lengths))[:, None]
 
 
 def _simplex(k: int) -> NDArray[np.float64]:

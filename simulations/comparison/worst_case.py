@@ -40,8 +40,9 @@ python -m quickthorn.simulations.comparison.worst_case docs/worst-case \\
     > docs/explanation/worst-case.md
 ```
 
-How far does each attack of this library bring down the defense with the best worst case found so
-far, where a fifth of the members are hostile and every honest member holds one or two digits?
+How far does each attack of this library (but the one on tables) bring down the defense with the
+best worst case found so far, where a fifth of the members are hostile and every honest member
+holds one or two digits?
 MNIST in sorted shards, n = 25, f = 5, one seed: the grid
 [`{GRID}`](../../simulations/comparison/grids/{GRID}.toml). With MNIST in FOLDER,
 `quickthorn compare {GRID} --set data_dir=FOLDER --out docs/worst-case` goes on with the runs,

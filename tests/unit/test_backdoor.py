@@ -9,6 +9,7 @@ from quickthorn.client.datasets import Dataset, load_split
 from quickthorn.simulations.attacks.gradient_matching import GradientMatching
 from quickthorn.simulations.attacks.label_flip import LabelFlip
 from quickthorn.simulations.attacks.patch_backdoor import PatchBackdoor
+from quickthorn.simulations.attacks.tabular_backdoor import TabularBackdoor
 from quickthorn.simulations.attacks.tail_backdoor import TailBackdoor
 from quickthorn.simulations.backdoor import aimed, attack_success, probe_of
 from quickthorn.strategies.errors import ConfigurationError
@@ -48,6 +49,16 @@ def test_a_trigger_is_probed_on_every_sample_of_another_class() -> None:
     others = TEST.labels != 4
     assert probe.labels.tolist() == TEST.labels[others].tolist()
     np.testing.assert_array_equal(probe.features, attack.trigger(TEST.features[others]))
+
+
+def test_a_trigger_is_the_same_whatever_samples_are_left_out() -> None:
+    test = load_split("breast_cancer", "test")
+    attack = TabularBackdoor()
+    probe = probe_of(attack, test)
+    assert probe is not None
+    others = test.labels != attack.target
+    np.testing.assert_array_equal(probe.features, attack.trigger(test.features)[others])
+    assert (probe.features != attack.trigger(test.features[others])).any()
 
 
 def test_a_backdoor_without_a_trigger_names_its_samples() -> None:

@@ -206,6 +206,15 @@ def test_an_epoch_sees_each_sample_once_in_a_new_order() -> None:
     assert seen[:10] != seen[10:]
 
 
+def test_what_a_model_answers_with_nan_is_of_no_class() -> None:
+    data = Dataset(np.array([[1.0], [np.nan]], np.float32), np.zeros(2, np.int64), ("a", "b"))
+    model = build_model("logistic", (1,), 2, 0)
+    with torch.no_grad():
+        for values in model.parameters():
+            values.zero_()
+    assert evaluate(model, data).accuracy == 0.5  # of two equal answers the first
+
+
 def test_training_that_diverges_says_so(cancer: Dataset) -> None:
     settings = ClientSettings(learning_rate=1e30, local_steps=10)
     with pytest.raises(RunError, match=r"diverged\. Lower learning_rate"):

@@ -20,6 +20,7 @@ from quickthorn.simulations.members import Members
 from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.stopwatch import Stopwatch
 from quickthorn.simulations.tally import draw
+from quickthorn.simulations.trainer import Trainer
 from quickthorn.strategies import build
 from tests.simulated import SMALL, run
 
@@ -54,6 +55,27 @@ def test_what_cannot_be_finite_is_refused_by_a_verdict(monkeypatch: pytest.Monke
     assert record.verdicts["client-4"] == {"ok": 3}
     assert record.detection_auc == 1.0
     assert record.final > 0.9
+
+
+@pytest.mark.parametrize("spoiled", [np.nan, 1e30])
+@pytest.mark.parametrize("attack", ["alie", "mimic", "optimal_ipm", "fang_krum", "min_max"])
+def test_nobody_hides_among_updates_that_the_server_refuses(
+    attack: str, spoiled: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = Trainer.train
+
+    def spoiling(trainer: Trainer, clients: Any, number: int, *rest: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
+        for answer in train(trainer, clients, number, *rest, **options):
+            if answer.client == 0 and answer.arrays is not None:
+                for values in answer.arrays.values():
+                    values.flat[0] = spoiled
+            yield answer
+
+    monkeypatch.setattr(Trainer, "train", spoiling)
+    record = run(attack=attack, attackers=2, byzantine=2)
+    assert "ok" not in record.verdicts["client-0"]
+    assert record.verdicts["client-6"] == {"ok": 3}
+    assert not record.unforged_rounds
 
 
 def test_an_attack_sees_what_there_is_to_see(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,16 @@ def test_rows_are_finite_new_and_the_same_each_time(text: str, shape: tuple[int,
         np.testing.assert_array_equal(array, kept)
         assert not np.shares_memory(rows, array)
     np.testing.assert_array_equal(forge(text, view), rows)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_model_of_float64_gets_rows_of_float64(text: str) -> None:
+    view = view_of(2, 5, 40)
+    for name in ("own", "honest", "previous"):
+        view = dataclasses.replace(view, **{name: getattr(view, name).astype(np.float64)})
+    rows = forge(text, view)
+    assert rows.dtype == np.float64
+    assert np.isfinite(rows).all() == (text in FINITE)
 
 
 @pytest.mark.parametrize("text", FINITE)
@@ -327,6 +338,15 @@ def test_a_question_in_the_span_has_a_column_per_update_and_not_per_weight() -> 
         assert seen == [(11, columns)]
 
 
+def test_claims_are_no_update_even_for_as_many_clients_as_weights() -> None:
+    own, honest, direction = cohort(6, 14, 20)
+    oracle = Oracle(build("weighted_mean", byzantine=6), {"weights": np.arange(1.0, 21.0)})
+    view = UpdateView(own=own, honest=honest, defense=oracle)
+    rows, line = honest.astype(np.float64).tolist(), direction.astype(np.float64)
+    expected = naive.damage(oracle, rows, 6, direction.tolist(), 2.0)
+    assert damage_along(view, line)(2.0) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_memory_of_the_defense_is_seen_in_the_span() -> None:
     own, honest, direction = cohort(2, 9, 60)
     defense = build("centered_clipping(radius=2.0)", byzantine=2)
@@ -515,6 +535,20 @@ def test_sybils_have_the_cosine_that_their_noise_says(noise: str, expected: floa
     lengths = np.linalg.norm(rows, axis=1)
     cosines = (rows @ rows.T / lengths / lengths[:, None])[np.triu_indices(4, 1)]
     np.testing.assert_allclose(cosines, expected, atol=1e-5)
+
+
+def test_sybils_keep_their_directions_while_the_poison_turns() -> None:
+    attack, rng = build_attack("sybil(noise=orthogonal)"), np.random.default_rng(1)
+    state: Any = None
+    before: Any = None
+    for number in range(200):
+        own = np.tile(rng.standard_normal(20), (3, 1)).astype(np.float32)
+        view = UpdateView(own=own, honest=own[:0], state=state)
+        forged = attack.forge(view, rng=np.random.default_rng(0))
+        apart = forged.rows - own
+        if number:
+            assert (np.sum(apart * before, axis=1) > 0).all()
+        state, before = forged.state, apart
 
 
 def test_supporters_are_counted_over_the_whole_cohort() -> None:
