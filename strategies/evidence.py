@@ -40,7 +40,7 @@ HOSTILE = frozenset(
 REFUSAL = "refusal"
 
 # What one hostile refusal is worth: as rare in an honest client, we say, as 3 in 200. One leads
-# to watch, two in few rounds to quarantine.
+# to watch, whatever else is a little odd, two in few rounds to quarantine.
 _REFUSED = 0.015
 # One round counts no more than this many z, so that the worst day does not outweigh all others.
 _LARGEST_Z = 12.0
@@ -159,8 +159,8 @@ def weigh(
     before
         Client to its evidence so far; whoever is new may be missing.
     scores, verdicts
-        Of the round. Where more than half of the organizations have an answer refused as
-        hostile, the fault lies with what was asked, and these refusals say nothing.
+        Of the round. Where more than half of the organizations, and two at least, have an answer
+        refused as hostile, the fault lies with what was asked, and these refusals say nothing.
     memory
         For how many of its own rounds a client's past counts.
     organization
@@ -263,7 +263,6 @@ def _find(
     }
     steady = {s: _lasting(s, apart[s][client], len(apart[s])) for s in sorted(own.traces)}
     fewest = least(max((len(apart[s]) for s in steady), default=1))
-    refused = _REFUSED**own.refusals
     lasting = fused(list(steady.values()))
     rarest = {s: min(now.get(s, 1.0), steady[s]) for s in steady}
     named = sorted((s for s in rarest if rarest[s] < _MENTION), key=lambda s: (rarest[s], s))
@@ -271,11 +270,22 @@ def _find(
     said = SUBJECT + "; ".join(words) if words else ""
     return Finding(
         1.0 - (_REFUSED if fault else max(fused([now[s] for s in sorted(now)]), fewest)),
-        1.0 - max(lasting, fewest ** _witnesses(own)) * refused,
-        -log10(max(lasting * refused, 1e-300)),
+        1.0 - _with_refusals(max(lasting, fewest ** _witnesses(own)), own.refusals),
+        -log10(max(_with_refusals(lasting, own.refusals), 1e-300)),
         "; ".join(part for part in (fault, said) if part),
         techniques_of([REFUSAL] * bool(fault) + named[:_MENTIONED]),
     )
+
+
+def _with_refusals(lasting: float, refusals: float) -> float:
+    """Return the chance of the scores and the refusals of all rounds.
+
+    The rarer of the scores and one refusal, which happens to the honest, too; each refusal more
+    is evidence beside what there is.
+    """
+    first: float = _REFUSED ** min(refusals, 1.0)
+    more: float = _REFUSED ** max(refusals - 1.0, 0.0)
+    return min(lasting, first) * more
 
 
 def _witnesses(evidence: Evidence) -> float:

@@ -41,7 +41,7 @@ def dnc(  # noqa: PLR0913 - the paper's parameters
     Parameters
     ----------
     values
-        (n, d) updates, n >= 2f + 1.
+        (n, d) updates, n >= 2f + 1 and n > c·f.
     byzantine
         f, how many clients may lie.
     rng
@@ -52,7 +52,7 @@ def dnc(  # noqa: PLR0913 - the paper's parameters
     dimensions
         b, at least 1.
     multiple
-        c, above 0; round(c·f) clients are dropped, fewer than n.
+        c; round(c·f) clients are dropped, at least 1 where f > 0, and fewer than n.
 
     Returns
     -------
@@ -97,10 +97,10 @@ def _count(n: int, byzantine: int, iterations: int, dimensions: int, multiple: f
             msg = f"{name} of dnc must be at least 1; got {value}."
             raise ConfigurationError(msg)
     drop = round(multiple * byzantine)
-    if multiple <= 0 or drop >= n:
+    if multiple <= 0 or not min(byzantine, 1) <= drop < n:
         msg = (
-            f"multiple of dnc must be above 0 and drop fewer than n={n} clients; got {multiple}, "
-            f"which drops {drop} for byzantine={byzantine}."
+            f"multiple of dnc must be above 0 and drop at least 1 and fewer than n={n} clients; "
+            f"got {multiple}, which drops {drop} for byzantine={byzantine}."
         )
         raise ConfigurationError(msg)
     return drop
@@ -110,7 +110,9 @@ SPEC = Spec(
     name="dnc",
     kind="aggregator",
     apply=dnc,
-    min_clients=lambda byzantine: 2 * byzantine + 1,
+    min_clients=lambda byzantine, multiple=1.0: max(
+        2 * byzantine + 1, round(multiple * byzantine) + 1
+    ),
     traits=frozenset({"translation", "scale"}),
     complexity="O(iterations · n² b + n d)",
     reference="Shejwalkar and Houmansadr, NDSS 2021",

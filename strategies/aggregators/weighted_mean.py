@@ -60,6 +60,7 @@ def weighted_mean(values: Rows, *, weights: NDArray[np.float64], cap: float = 3.
         msg = f"cap of weighted_mean must be at least 1 (one median claim); got {cap}."
         raise ConfigurationError(msg)
     valid = np.isfinite(weights) & (weights > 0)
+    weights = np.minimum(weights, np.finfo(np.float64).max / 2)  # so that two can be added up
     typical = float(np.median(weights[valid])) if valid.any() else 1.0
     capped = np.minimum(np.where(valid, weights, typical) / typical, cap)
     influence = capped / capped.sum()

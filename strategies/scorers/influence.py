@@ -23,11 +23,11 @@ def influence(
 ) -> Signal:
     """Compare the share that the rule gave each client with the median share.
 
-        t_i = 1 − w_i / median_j w_j
+        t_i = max(−1, 1 − w_i / median_j w_j)
 
     The rule has judged the updates already, and this shows what it took from whom. It counts
-    little: rules that leave out f clients do so when nobody lies, so z is at most 3.3, and nobody
-    has measured a scale for it. By itself it never reaches a threshold.
+    little: rules that leave out f clients do so when nobody lies, so z is at most 3.3 to either
+    side, and nobody has measured a scale for it. By itself it never reaches a threshold.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def influence(
         The n client ids.
     influence
         Client to w_i, in equal shares; who has no vote is not in it and has no value. Nobody has
-        one where the rule has no such notion or half of all have no share (Krum chooses one).
+        one where the rule has no such notion or half of all or more have no share (Krum chooses
+        one).
 
     Returns
     -------
@@ -60,14 +61,15 @@ def influence(
     given = {} if influence is None else influence
     known = np.array([client in given for client in clients])
     shares = np.array([given.get(client, 0.0) for client in clients])
-    typical = float(np.median(shares[known])) if known.any() else 0.0
+    most_have = 2 * np.count_nonzero(shares[known]) > np.count_nonzero(known)
+    typical = float(np.median(shares[known])) if most_have else 1.0
     return Signal(
         values=shares,
-        position=1.0 - shares / (typical or 1.0),
+        position=np.maximum(1.0 - shares / typical, -1.0),
         two_sided=False,
-        resolution=0.3,  # even who has no share stands out by no more than 3.3
+        resolution=0.3,  # even who has no share, or all of it, stands out by no more than 3.3
         words="has {value:.2f} of an equal share in the result (others {low:.2f} to {high:.2f})",
-        known=known & (typical > 0.0),
+        known=known & most_have,
     )
 
 

@@ -192,7 +192,9 @@ def test_an_absurd_claim_buys_at_most_the_cap(claim: float) -> None:
     assert outcome.vector[0] == pytest.approx(outcome.influence[3])
 
 
-@pytest.mark.parametrize("claims", [[0.0] * 3, [np.nan] * 3, [-60.0, 60.0, 0.0]])
+@pytest.mark.parametrize(
+    "claims", [[0.0] * 3, [np.nan] * 3, [-60.0, 60.0, 0.0], [1.7e308, 1.7e308, np.inf]]
+)
 def test_claims_that_say_nothing_count_alike(claims: list[float]) -> None:
     rows = np.array([[0.0], [3.0], [6.0]])
     outcome = build("weighted_mean", byzantine=0).aggregate(rows, weights=np.array(claims))

@@ -7,7 +7,7 @@ import pytest
 
 from quickthorn.strategies import build
 from quickthorn.strategies.aggregators.dnc import dnc
-from quickthorn.strategies.errors import ConfigurationError
+from quickthorn.strategies.errors import ConfigurationError, TooFewClientsError
 from quickthorn.strategies.kernels.spectral import outlier_scores
 from tests.naive import TWINS
 from tests.naive.history import projections
@@ -42,6 +42,16 @@ def test_without_liars_everybody_is_averaged() -> None:
     np.testing.assert_allclose(influence, 1 / 12)
 
 
+def test_any_multiple_that_leaves_somebody_is_taken() -> None:
+    defense = build("dnc(multiple=3)", byzantine=2)
+    assert defense.min_clients == 7
+    influence = defense.aggregate(VALUES).influence
+    assert influence is not None
+    assert np.count_nonzero(influence) == 12 - 3 * 2
+    with pytest.raises(TooFewClientsError, match="dnc needs n >= 13 clients"):
+        build("dnc(multiple=6)", byzantine=2).aggregate(VALUES)
+
+
 def test_ties_drop_the_larger_client_id() -> None:
     influence = build("dnc", byzantine=2).aggregate(np.zeros((6, 2))).influence
     assert influence is not None
@@ -53,8 +63,8 @@ def test_ties_drop_the_larger_client_id() -> None:
     [
         ("iterations=0", "iterations of dnc must be at least 1; got 0"),
         ("dimensions=0", "dimensions of dnc must be at least 1; got 0"),
-        ("multiple=0", "must be above 0 and drop fewer than n=5 clients; got 0.0"),
-        ("multiple=6", "got 6.0, which drops 12 for byzantine=2"),
+        ("multiple=0", "must be above 0 and drop at least 1 and fewer than n=5 clients; got 0.0"),
+        ("multiple=0.2", "got 0.2, which drops 0 for byzantine=2"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(text: str, words: str) -> None:

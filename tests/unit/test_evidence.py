@@ -159,6 +159,25 @@ def test_refusals_count_unless_most_are_refused(hostile: int) -> None:
     assert sum(found.refusals for found in evidence.values()) == counted
 
 
+@pytest.mark.parametrize(("refusals", "convicted"), [(1, False), (2, True)])
+def test_one_refusal_convicts_nobody_who_is_a_little_odd(refusals: int, *, convicted: bool) -> None:
+    z = shifted(equal(12, 20), 3, 1.2)
+    before = play(z)[-1]["c03"].evidence
+    evidence: dict[str, Evidence] = {}
+    findings: dict[str, Finding] = {}
+    for number, row in enumerate(z):
+        scores, verdicts = [], []
+        for client, at in zip(names(20), row, strict=True):
+            bad = client == "c03" and number in range(11 - refusals, 11)
+            verdicts.append(Verdict(client, accepted=not bad, code="not-finite" if bad else "ok"))
+            if not bad:
+                scores.append(Score(client, "cosine", float(at), float(at), ""))
+        evidence, findings = weigh(evidence, scores, verdicts, memory=MEMORY)
+
+    assert 0.7 < before < 0.97
+    assert (findings["c03"].evidence >= 0.99) is convicted
+
+
 def test_silence_and_faults_of_others_are_not_hostile() -> None:
     codes = {"silent", "unreachable", "error", "unreadable", "unsolicited", "duplicate", "no-room"}
 

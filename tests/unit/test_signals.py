@@ -227,12 +227,14 @@ def shares(*given: float) -> Signal:
 def test_influence_is_the_shortfall_below_the_median_share() -> None:
     assert shares(1.5, 1.5, 1.5, 0.0, 0.75).position == pytest.approx([0, 0, 0, 1, 0.5])
     assert robust_z(shares(1.25, 1.25, 1.25, 1.25, 0.0)).max() < STANDS_OUT
+    assert robust_z(shares(0.5, 0.5, 0.5, 0.5, 8.0)).min() > -STANDS_OUT
 
 
 def test_where_half_have_no_share_it_says_nothing_and_of_those_without_a_vote_neither() -> None:
-    known = shares(5.0, 0.0, 0.0, 0.0, 0.0).known
-    assert known is not None
-    assert not known.any()
+    for given in ((5.0, 0.0, 0.0, 0.0, 0.0), (2.0, 2.0, 0.0, 0.0)):
+        known = shares(*given).known
+        assert known is not None
+        assert not known.any()
     known = shares(1.0, -1.0, 1.0, 1.0).known
     assert known is not None
     assert known.tolist() == [True, False, True, True]
