@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HELD_SAMPLES = 300
 """Thirty of each class where there are ten: a recall then moves in steps of 0.03."""
 
-# Beside the seed, so that these are other samples than those of ``train_on_root``.
+# Beside the seed, so that this is another draw than that of ``train_on_root``; it may hold some of
+# the same samples.
 _HELD = (1 << 30) + 1
 
 

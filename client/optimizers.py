@@ -70,7 +70,7 @@ class Sgd:
         0 for the usual momentum.
     velocities
         One tensor per parameter, changed in place, for a momentum that outlives the
-        optimizer; without them it starts at nothing.
+        optimizer; without them the first step takes the whole gradient, as torch's does.
 
     """
 

@@ -11,7 +11,6 @@ clients, and IID parts of the same samples to the f hostile ones:
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,9 @@ from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# An alpha with which the shares of all clients can still be added up.
+_MOST_EQUAL = 1e300
 
 SCHEMES = ("dirichlet", "gamma", "iid", "long_tail", "shards")
 
@@ -101,7 +103,7 @@ def partition(  # noqa: PLR0913 - one keyword per parameter of the schemes reads
     if clients < 1:
         msg = f"a partition needs at least 1 client; got {clients}."
         raise ConfigurationError(msg)
-    kept = long_tail(labels, tail_factor) if scheme == "long_tail" else np.arange(len(labels))
+    kept = kept_samples(labels, scheme, tail_factor)
     if clients > len(kept):
         msg = (
             f"{clients} clients cannot share {len(kept)} samples; "
@@ -118,6 +120,17 @@ def partition(  # noqa: PLR0913 - one keyword per parameter of the schemes reads
     else:
         parts = np.array_split(rng.permutation(kept), clients)
     return [np.sort(part).astype(np.int64) for part in parts]
+
+
+def kept_samples(labels: NDArray[np.int64], scheme: str, tail_factor: float) -> NDArray[np.int64]:
+    """Return which samples anybody holds: all, or what the long tail leaves; sorted indices.
+
+    >>> kept_samples(np.array([0, 1, 1]), "iid", 0.5)
+    array([0, 1, 2])
+    >>> kept_samples(np.array([0, 1, 1]), "long_tail", 0.5)
+    array([0, 1])
+    """
+    return long_tail(labels, tail_factor) if scheme == "long_tail" else np.arange(len(labels))
 
 
 def long_tail(labels: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
@@ -216,8 +229,11 @@ def outsiders(samples: int, clients: int, count: int, *, seed: int = 0) -> list[
 def _dirichlet(
     labels: NDArray[np.int64], clients: int, alpha: float, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    if not (alpha > 0 and math.isfinite(alpha)):
-        msg = f"alpha of the dirichlet partition must be a finite number above 0; got {alpha}."
+    if not 0 < alpha <= _MOST_EQUAL:
+        msg = (
+            "alpha of the dirichlet partition must be above 0 and at most "
+            f"{_MOST_EQUAL:g}; got {alpha}."
+        )
         raise ConfigurationError(msg)
     owner = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):

@@ -8,6 +8,7 @@ import numpy as np
 
 from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model, get_state, set_state
+from quickthorn.client.partition import kept_samples
 from quickthorn.client.training import derive_seed, train
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def train_on_root(
     It uses the model and the local procedure of the organizations, with as many epochs or
     steps: one gradient step would be an update of another kind.
 
-    Which data that is: 100 samples of the training half, drawn once by ``settings.seed``, of
-    each class its share. The organizations' shares are cut from the same half, so one of them
-    holds each of these samples as well. It stands for a small clean set that a server
-    collected; it is not independent of what the organizations have, and what it does not
-    contain (a class, a site), a rule that trusts it cannot learn well.
+    Which data that is: 100 samples of the training half (of those that the long tail leaves),
+    drawn once by ``settings.seed``, of each class its share. The organizations' shares are cut
+    from the same half, so one of them holds each of these samples as well. It stands for a small
+    clean set that a server collected; it is not independent of what the organizations have, and
+    what it does not contain (a class, a site), a rule that trusts it cannot learn well.
 
     Parameters
     ----------
@@ -68,7 +69,8 @@ def train_on_root(
 
     """
     data = load_split(settings.dataset, "train", data_dir)
-    root = data.take(draw_root(data.labels, ROOT_SAMPLES, settings.seed))
+    kept = kept_samples(data.labels, settings.partition, settings.tail_factor)
+    root = data.take(kept[draw_root(data.labels[kept], ROOT_SAMPLES, settings.seed)])
 
     def train_here(number: int, state: State) -> State:
         return _train(root, settings, number, state)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from quickthorn.strategies.wire import ClientSettings
 
 _EVALUATION_BATCH = 1024
-_DROPOUT = 1 << 32  # so that the masks are not drawn from the numbers that shuffle the samples
 
 
 @dataclass(frozen=True)
@@ -219,10 +218,13 @@ def evaluate(model: torch.nn.Module, dataset: Dataset) -> Evaluation:
 
 @contextmanager
 def _dropout_seeded(seed: int) -> Iterator[None]:
-    """Let torch's global generator, from which dropout draws, start at ``seed`` meanwhile."""
+    """Let torch's global generator, from which dropout draws, start at ``seed`` meanwhile.
+
+    The masks come from the numbers that shuffle the samples, too: torch takes 32 bits of a seed.
+    """
     generator = torch.default_generator
     before = generator.get_state()
-    generator.manual_seed(_DROPOUT ^ seed)
+    generator.manual_seed(seed)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from quickthorn.strategies.errors import ConfigurationError, UnknownNameError
-from quickthorn.strategies.wire import CHOICES
+from quickthorn.strategies.wire import CHOICES, check_seed
 
 if TYPE_CHECKING:
     from quickthorn.simulations.scenario import Scenario
@@ -23,7 +23,6 @@ _RANGES: tuple[tuple[str, float], ...] = (
     ("attackers", 0),
     ("attack_start", 1),
     ("attack_every", 1),
-    ("seed", 0),
     ("eval_every", 1),
 )
 
@@ -59,6 +58,7 @@ def _check_finite(scenario: Scenario) -> None:
 
 
 def _check_counts(scenario: Scenario) -> None:
+    check_seed(scenario.seed, "of a scenario")
     for name, low in _RANGES:
         if getattr(scenario, name) < low:
             msg = f"{name} of a scenario must be at least {low}; got {getattr(scenario, name)}."

@@ -71,7 +71,8 @@ class Children:
         """Turn requests to end this process into an exception."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):
-                self._handlers[number] = signal.signal(number, _leave)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
+                    self._handlers[number] = signal.signal(number, _leave)
         return self
 
     def __exit__(
@@ -81,11 +82,13 @@ class Children:
         trace: TracebackType | None,
     ) -> None:
         """End every child and grandchild."""
-        with _deaf():
-            self.end()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
+        try:
+            with _deaf():
+                self.end()
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self._handlers.clear()
 
     def start(
         self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str]
@@ -187,10 +190,21 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """Postpone what would interrupt the cleaning up."""
-    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    """Postpone what would interrupt the cleaning up.
+
+    By handlers, since a mask is of one thread: the kernel gives a signal to any other that takes
+    it, and Python then interrupts this one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals interrupt the main thread alone
+        return
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {n: signal.signal(n, lambda number, _frame: heard.append(number)) for n in numbers}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for waiting in dict.fromkeys(heard):
+            signal.raise_signal(waiting)

@@ -51,7 +51,8 @@ BOOST = 6.0  # as many as there are members: the hostile update replaces the ave
 TRAINING = ClientSettings(
     dataset="breast_cancer", model="mlp", local_epochs=5, batch_size=16, learning_rate=0.1
 )
-_RUN_SECONDS = 300.0
+# A run of 5 rounds takes about a minute, most of it to start.
+_START_SECONDS, _ROUND_SECONDS = 240.0, 12.0
 # Loaded once and forked, since Flower starts a process for every message; see ``warm``.
 _PRELOAD = ("quickthorn.simulations.hostile_client", "quickthorn.server.app")
 
@@ -203,7 +204,7 @@ def _defend(
             run = federation.run(
                 _write_app(home / "app"),
                 overrides={"federation": str(toml.resolve())},
-                deadline=_RUN_SECONDS,
+                deadline=_START_SECONDS + _ROUND_SECONDS * plan.rounds,
                 on_tick=lambda _seconds: progress(*_state(plan)),
             )
     if not run.completed:

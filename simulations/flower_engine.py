@@ -51,13 +51,16 @@ if TYPE_CHECKING:
     from quickthorn.client.models import State
     from quickthorn.client.optimizers import Optimizer
 
-# What the deployment's client does not do, with the value at which it need not.
+# What the deployment's client or the strategy is not asked for here, with the value at which it
+# need not be.
 _OURS_ALONE = {
     "clients_per_round": 0,
     "lr_schedule": "constant",
     "client_momentum": 0.0,
     "attack_start": 1,
     "attack_every": 1,
+    "data_dir": "",
+    "quarantine": False,
 }
 
 

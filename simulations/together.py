@@ -35,6 +35,9 @@ _ALIGNED = 4  # float32 in 16 bytes
 def is_stackable(model: nn.Module) -> bool:
     """Say whether ``model`` is linear layers with ReLU between them, after a flattening.
 
+    And nothing else: no layer stands there twice, no hook changes what it does, and nothing but
+    its own weight and bias makes it up.
+
     >>> is_stackable(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
     True
     >>> is_stackable(nn.Sequential(nn.Linear(4, 2)))
@@ -43,13 +46,23 @@ def is_stackable(model: nn.Module) -> bool:
     if type(model) is not nn.Sequential or len(model) < 2:  # noqa: PLR2004 - flatten and a layer
         return False
     flatten, *layers = model
+    names = [name for name, _ in model.named_parameters()]
     return (
         type(flatten) is nn.Flatten
         and len(layers) % 2 == 1
         and all(type(layer) is nn.Linear and layer.bias is not None for layer in layers[::2])
         and all(type(layer) is nn.ReLU for layer in layers[1::2])
         and all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
+        and names == list(model.state_dict())
+        and len(names) == 2 * len(layers[::2])
+        and not any(map(_is_hooked, [*model.modules(), *model.parameters()]))
     )
+
+
+def _is_hooked(part: object) -> bool:
+    """Return whether somebody has a say in the forward or the backward pass."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(part, name, None) for name in hooks)
 
 
 def stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from quickthorn.client.datasets import load_split
 from quickthorn.client.models import get_state, set_state
 from quickthorn.client.optimizers import Sgd
+from quickthorn.client.partition import kept_samples
 from quickthorn.client.root import ROOT_SAMPLES, draw_root
 from quickthorn.client.training import derive_seed, fit
 from quickthorn.simulations.backdoor import aimed
@@ -102,7 +103,6 @@ class Trainer:
         self._size = sum(parameter.numel() for parameter in self.model.parameters())
         self._stackable = is_stackable(self.model)
         self._momenta: dict[int, list[torch.Tensor]] = {}
-        self._root: Dataset | None = None
 
     def train(
         self, clients: Sequence[int], number: int, sent: Model, *, forging: bool = False
@@ -142,7 +142,8 @@ class Trainer:
     def train_root(self, number: int, sent: Model) -> Model:
         """Return what the server learns itself in round ``number``, on its root set.
 
-        By the members' own procedure, as ``client.root`` does for a deployment.
+        By the members' own procedure, as ``client.root`` does for a deployment, but without their
+        momentum.
 
         Raises
         ------
@@ -150,15 +151,19 @@ class Trainer:
             If training diverges.
 
         """
-        if self._root is None:
-            labels, seed = self._data.labels, self._scenario.seed
-            self._root = self._data.take(draw_root(labels, ROOT_SAMPLES, seed))
         set_state(self.model, sent)
         optimizer = self._optimizer(number, self._trained, [])
         seed = derive_seed(self._scenario.seed, ROOT, number)
         with self._watch("root"):
-            fit(self.model, self._root, self._scenario, optimizer=optimizer, seed=seed)
+            fit(self.model, self.root, self._scenario, optimizer=optimizer, seed=seed)
         return get_state(self.model)
+
+    @cached_property
+    def root(self) -> Dataset:
+        """Return the server's own samples, of those that the members may hold."""
+        scenario, labels = self._scenario, self._data.labels
+        kept = kept_samples(labels, scenario.partition, scenario.tail_factor)
+        return self._data.take(kept[draw_root(labels[kept], ROOT_SAMPLES, scenario.seed)])
 
     def _lengths(self) -> list[int]:
         """Return on how many samples the model is trained by anyone, each number once."""
@@ -168,7 +173,7 @@ class Trainer:
         held = (dict(enumerate(self._shares)), self._poisoned)
         lengths = {len(parts[client]) for parts in held for client in drawn & parts.keys()}
         if build(scenario.defense, byzantine=scenario.byzantine).needs_trusted:
-            lengths.add(min(ROOT_SAMPLES, len(self._data)))
+            lengths.add(len(self.root))
         return sorted(lengths, reverse=True)
 
     def _poison_of(self, client: int, number: int) -> Dataset | None:
@@ -234,12 +239,16 @@ class Trainer:
         return Answer(client, arrays, samples)
 
     def _momentum(self, client: int) -> list[torch.Tensor]:
-        """Return the velocities that a member keeps over rounds; empty without momentum."""
+        """Return the velocities that a member keeps over rounds; empty without momentum.
+
+        After a training that diverged it begins anew.
+        """
         if not self._scenario.client_momentum:
             return []
-        if client not in self._momenta:
-            self._momenta[client] = [torch.zeros_like(p) for p in self._trained]
-        return self._momenta[client]
+        kept = self._momenta.get(client)
+        if kept is None or not all(bool(part.isfinite().all()) for part in kept):
+            kept = self._momenta[client] = [torch.zeros_like(p) for p in self._trained]
+        return kept
 
     def _optimizer(
         self,

@@ -29,6 +29,24 @@ CHOICES = {
 }
 
 
+# Torch and Flower take integers of 64 bits with a sign.
+_LARGEST_SEED = 2**63 - 1
+
+
+def check_seed(seed: int, where: str) -> None:
+    """Refuse a seed that numpy, torch or a message cannot take.
+
+    >>> check_seed(-1, "of a scenario")
+    Traceback (most recent call last):
+    ...
+    quickthorn.strategies.errors.ConfigurationError: seed of a scenario must be from 0 to \
+9223372036854775807; got -1.
+    """
+    if not 0 <= seed <= _LARGEST_SEED:
+        msg = f"seed {where} must be from 0 to {_LARGEST_SEED}; got {seed}."
+        raise ConfigurationError(msg)
+
+
 @dataclass(frozen=True)
 class ClientSettings:
     """How each organization trains: the ``[client]`` table, sent with every instruction.
@@ -80,6 +98,7 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         """Refuse unknown names and numbers outside their range."""
+        check_seed(self.seed, "in [client]")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 what = f"{name} in [client]"
@@ -89,7 +108,6 @@ class ClientSettings:
             ("local_epochs", 1),
             ("local_steps", 0),
             ("batch_size", 1),
-            ("seed", 0),
             ("momentum", 0.0),
             ("weight_decay", 0.0),
             ("gamma", 0.0),

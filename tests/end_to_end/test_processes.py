@@ -32,9 +32,10 @@ print("ready", flush=True)
 time.sleep(600)
 """
 _PARENT = """
-import os, sys, time
+import os, sys, threading, time
 from pathlib import Path
 from quickthorn.simulations.children import Children
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()  # numpy and torch have some
 with Children() as children:
     log = Path(sys.argv[1])
     child = children.start("x", [sys.executable, "-c", sys.argv[2]], log=log, env=os.environ)
@@ -87,6 +88,33 @@ def test_a_request_to_end_the_parent_ends_all(tmp_path: Path, number: signal.Sig
         mark = parent.stdout.readline().decode().strip()
         assert len(list(marked_processes(mark))) == 2
         parent.send_signal(number)
+        assert parent.wait(10) != 0
+    wait_until_none(mark)
+
+
+@on_linux
+def test_a_second_request_waits_until_all_are_ended(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _PARENT, str(tmp_path / "log"), _FAMILY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        assert parent.stdout is not None
+        mark = parent.stdout.readline().decode().strip()
+        for _ in range(3):  # the family takes a second to be ended
+            parent.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert parent.wait(10) != 0
+    assert list(marked_processes(mark)) == []
+
+
+@on_linux
+def test_a_parent_that_does_not_hear_the_terminal_hang_up_goes_on(tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, "-c", _PARENT, str(tmp_path / "log"), _FAMILY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        assert parent.stdout is not None
+        mark = parent.stdout.readline().decode().strip()
+        parent.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            parent.wait(0.5)
+        parent.terminate()
         assert parent.wait(10) != 0
     wait_until_none(mark)
 

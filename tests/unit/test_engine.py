@@ -16,10 +16,12 @@ from quickthorn.client.models import build_model
 from quickthorn.client.partition import partition
 from quickthorn.client.training import derive_seed
 from quickthorn.simulations import Scenario, engine_bench
+from quickthorn.simulations.attacks.attack import build_attack
 from quickthorn.simulations.members import Members
 from quickthorn.simulations.rounds import run_rounds
 from quickthorn.simulations.setting import deal, held_out
 from quickthorn.simulations.stopwatch import Stopwatch
+from quickthorn.simulations.trainer import Trainer
 from quickthorn.strategies.errors import QuickthornError
 from tests.simulated import SMALL, run
 
@@ -113,6 +115,10 @@ def test_a_long_tail_thins_the_samples_of_both_sides() -> None:
     counts = np.bincount(data.labels[np.concatenate(deal(scenario, data.labels))])
     whole = np.bincount(data.labels)
     assert counts.tolist() == [max(1, int(c * 0.6**i)) for i, c in enumerate(whole)]
+    root = Trainer(scenario, build_attack("none"), Stopwatch()).root
+    assert np.bincount(root.labels, minlength=10) == pytest.approx(
+        100 * counts / counts.sum(), abs=1
+    )
     test = load_split("digits", "test")
     assert np.bincount(held_out(scenario).labels).tolist() == [
         max(1, int(c * 0.6**i)) for i, c in enumerate(np.bincount(test.labels))
@@ -156,6 +162,11 @@ def test_training_that_diverges_costs_the_client_alone() -> None:
     record = run(lr=1e30, local_steps=3)
     assert record.verdicts == {f"client-{n}": {"error": 3} for n in range(7)}
     assert record.unchanged_rounds[1].startswith("0 valid updates")
+
+
+def test_after_a_training_that_diverged_the_momentum_begins_anew() -> None:
+    record = run(lr=1e30, lr_schedule="step(every=1, factor=1e-31)", client_momentum=0.9)
+    assert record.verdicts == {f"client-{n}": {"error": 1, "ok": 2} for n in range(7)}
 
 
 def wide(shape: tuple[int, ...], classes: int) -> torch.nn.Module:

@@ -134,6 +134,7 @@ def test_one_scenario_makes_one_model_on_all_three_engines(tmp_path: Path) -> No
     [
         ({"attack": "alie", "client_momentum": 0.9}, "attack, client_momentum"),
         ({"partition": "shards", "attackers": 1, "attack": "sign_flip"}, "partition"),
+        ({"dataset": "mnist", "data_dir": "data", "quarantine": True}, "data_dir, quarantine"),
         ({"clients_per_round": 3, "lr_schedule": "step(every=2)"}, "clients_per_round, lr_sch"),
     ],
 )

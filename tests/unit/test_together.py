@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from quickthorn.client.datasets import load_split
 from quickthorn.client.models import build_model
@@ -126,10 +127,19 @@ def test_a_simulation_does_not_depend_on_it(
 
 def test_only_plain_layers_are_stacked() -> None:
     linear, relu = nn.Linear(2, 2), nn.ReLU()
-    frozen = nn.Linear(2, 2)
+    frozen, watched, pulled = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
     frozen.weight.requires_grad = False
-    assert is_stackable(nn.Sequential(nn.Flatten(), linear, relu, linear))
+    watched.register_forward_hook(lambda module, given, found: found * 0.1)
+    pulled.weight.register_hook(lambda gradient: gradient * 0.1)  # type: ignore[no-untyped-call]  # torch's
+    pruned = prune.identity(nn.Linear(2, 2), "weight")  # type: ignore[no-untyped-call]  # torch's
+    assert is_stackable(nn.Sequential(nn.Flatten(), linear, relu, nn.Linear(2, 2)))
     for layers in (
+        (nn.Flatten(), linear, relu, linear),
+        (nn.Flatten(), watched),
+        (nn.Flatten(), pulled),
+        (nn.Flatten(), nn.utils.spectral_norm(nn.Linear(2, 2))),
+        (nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),
+        (nn.Flatten(), pruned),
         (nn.Flatten(),),
         (linear, relu, linear),
         (nn.Flatten(), linear, relu),
