@@ -77,11 +77,14 @@ def trails(scenario: Scenario, strong: Mapping[str, float]) -> dict[str, Trail]:
 
 
 def results(
-    grid: Mapping[str, Any],
+    grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     make: Callable[[Scenario], SimulationRecord | str | None],
     **scenario: object,
 ) -> tuple[Result, ...]:
-    """Return the results of a grid; ``make`` gives a record, an error, or None if not run."""
+    """Return the results of a grid, or of several.
+
+    ``make`` gives a record, an error, or None if not run.
+    """
     found = []
     for run in plan({"scenario": {"rounds": 2, **scenario}, "grid": grid}):
         made = make(run.scenario)

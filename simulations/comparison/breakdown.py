@@ -91,13 +91,14 @@ def fall(
     """Return the most accuracy that an attack takes from a defense on a split.
 
     Each worst case is held against the same split without an attack: a hard division of the data
-    is no attack. None if a worst case is not known, or a split has no run without an attack.
+    is no attack. None if a worst case is not known, or a split lacks a run without an attack.
     """
     falls = []
     for split in splits or summary.splits_of(condition):
         base = unattacked_by_seed(summary, condition, defense, (split,))
+        calm = summary.cell(condition, split, defense, NO_ATTACK)
         worst = worst_case(summary, condition, defense, (split,))
-        if not base or worst is None:
+        if not base or calm is None or not calm.is_whole or worst is None:
             return None
         falls.append(fmean(base.values()) - worst[1].value.mean)
     return max(falls, default=None)

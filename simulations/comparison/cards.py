@@ -127,7 +127,7 @@ def _reason(item: Unranked, places: Callable[[Collection[tuple[str, str]]], str]
             where = f" ({places(runs)})" if len(runs) < item.pairs else ""
             parts.append(f"{sum(runs.values())} {words}{where}")
     if item.unplanned:
-        parts.append(f"not in the grid: {places(item.unplanned)}")
+        parts.append(f"not in the grid, or with fewer seeds: {places(item.unplanned)}")
     return "; ".join(parts)
 
 

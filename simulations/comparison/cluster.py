@@ -92,14 +92,16 @@ class RayCrew:
             run, claim = self._busy.pop(reference)
             try:
                 outcome: Outcome = self._ray.get(reference)
-            except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.OutOfMemoryError):
-                claim.close()
-                words = "its process on the Ray cluster ended, often for a lack of memory"
-                ended.append((run, note_interruption(self._folder, run.id, words)))
             except self._ray.exceptions.RayTaskError as error:
                 claim.close()
                 msg = f"a node of the Ray cluster cannot do a run: {error.cause}"
                 raise RunError(msg) from error
+            except self._ray.exceptions.RayError:  # the worker, its node, or the way to it
+                claim.close()
+                words = "its process on the Ray cluster ended, often for a lack of memory"
+                ended.append(
+                    (run, note_interruption(self._folder, run.id, words, retry=self._retry))
+                )
             else:
                 with claim:
                     self._folder.save(outcome)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from quickthorn.simulations.comparison.matrices import Matrix
 
 SCALE = "cividis"
+_CHANCE = 0.5  # the area under the curve of a coin
 _STEP = 0.1  # the scale begins at a multiple of this
 _DARK = 0.462  # brightness below which white letters are read better than black ones
 
@@ -31,11 +32,19 @@ def shade(value: float, low: float, *, low_is_bad: bool) -> tuple[str, str]:
 
 
 def scale_start(matrices: Iterable[Matrix]) -> float:
-    """Return where the common scale of the matrices begins: the lowest mean, rounded down."""
+    """Return where the common scale of the matrices, which ends at 1, begins.
+
+    At 0 where a high value is bad, at chance or below for detection, and else at the lowest mean,
+    rounded down.
+    """
+    matrices = list(matrices)
     means = [
         entry.value.value.mean
         for matrix in matrices
         for entry in matrix.entries.values()
         if entry.value is not None
     ]
-    return int(min(means, default=0.0) / _STEP) * _STEP
+    if not all(matrix.low_is_bad for matrix in matrices):
+        return 0.0
+    highest = _CHANCE if any(matrix.measure == "detection" for matrix in matrices) else 1.0 - _STEP
+    return min(int(min(means, default=0.0) / _STEP) * _STEP, highest)

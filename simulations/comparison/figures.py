@@ -8,6 +8,7 @@ import re
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -54,14 +55,15 @@ _ALONE: Mapping[Measure, str] = {"worst class": WORST, "detection": MEAN}
 def write_figures(summary: Summary, folder: Path) -> None:
     """Write every figure into ``folder``, as PNG and as PDF; others there are left alone."""
     folder.mkdir(exist_ok=True)
-    for name, figure in figures(summary):
-        FigureCanvasAgg(figure)
-        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            buffer = io.BytesIO()
-            figure.savefig(
-                buffer, format=kind, dpi=_DOTS_PER_INCH, bbox_inches="tight", metadata=metadata
-            )
-            write_whole(folder / f"{name}.{kind}", buffer.getvalue())
+    with mpl.rc_context({"text.parse_math": False}):  # a split may be called anything
+        for name, figure in figures(summary):
+            FigureCanvasAgg(figure)
+            for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+                buffer = io.BytesIO()
+                figure.savefig(
+                    buffer, format=kind, dpi=_DOTS_PER_INCH, bbox_inches="tight", metadata=metadata
+                )
+                write_whole(folder / f"{name}.{kind}", buffer.getvalue())
 
 
 def figures(summary: Summary) -> Iterator[tuple[str, Figure]]:

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,10 +129,24 @@ class Folder:
 def write_whole(path: Path, content: bytes, *, writer: str | None = None) -> None:
     """Write a file so that it is never seen in part, not even after a loss of power.
 
-    ``writer`` names who writes, this process by default: two at once need two names, and what
-    one left behind when it was killed, the next of the same name takes over.
+    ``writer`` names who writes, where only one may: what it left behind when it was killed, the
+    next of the same name takes over. Without, any number may write at once, on any machine.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written.
+
     """
-    beside = path.with_name(f".{path.name}.{writer or os.getpid()}")
+    beside = path.with_name(f".{path.name}.{writer or secrets.token_hex(8)}")
+    try:
+        _write(beside, path, content)
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror}."
+        raise RunError(msg) from error
+
+
+def _write(beside: Path, path: Path, content: bytes) -> None:
     try:
         with beside.open("wb") as file:
             file.write(content)

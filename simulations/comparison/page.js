@@ -4,8 +4,15 @@
   const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
   const show = () => {
     // Where there is nothing to choose, there is no control, and all that there is stays.
-    for (const name of ["condition", "view"]) if (chosen(name) !== undefined) only(name);
+    if (chosen("condition") !== undefined) only("condition");
+    if (chosen("view") === undefined) return;
+    const inputs = [...document.querySelectorAll('input[name="view"]')];
+    for (const input of inputs) input.parentElement.hidden = !has(input.value);
+    if (!has(chosen("view"))) inputs.find((input) => has(input.value)).checked = true;
+    only("view");
   };
+  // Not every number of hostile clients has every split.
+  const has = (view) => document.querySelector(`[data-view="${CSS.escape(view)}"]:not(.other-condition)`) !== null;
   const only = (name) => {
     for (const panel of document.querySelectorAll(`[data-${name}]`)) {
       panel.classList.toggle(`other-${name}`, panel.dataset[name] !== chosen(name));

@@ -183,8 +183,17 @@ def plan(
     (8, [('none', 0), ('alie', 2), ('none', 0)])
 
     """
-    runs = (_run(scenario, label) for label, scenario in scenarios(tables, settings))
-    return tuple({run.id: run for run in runs}.values())
+    runs: dict[str, Run] = {}
+    for label, scenario in scenarios(tables, settings):
+        run = _run(scenario, label)
+        twin = runs.setdefault(run.id, run)
+        if twin.split != run.split:  # they differ in a key that does nothing here
+            msg = (
+                f"splits {twin.split!r} and {run.split!r} of the grid give the same runs; "
+                "remove one of them."
+            )
+            raise ConfigurationError(msg)
+    return tuple(runs.values())
 
 
 def _splits(grid: Grid, base: Scenario, fixed: Mapping[str, object]) -> Iterator[Split]:

@@ -142,13 +142,13 @@ class LocalCrew:
             self._idle.remove(worker)
             return []
         words = f"its process ended (status {status}; -9 is often a lack of memory); see {log}"
-        return [(run, note_interruption(self._folder, run.id, words))]
+        return [(run, note_interruption(self._folder, run.id, words, retry=self._retry))]
 
 
-def note_interruption(folder: Folder, run: str, words: str) -> bool:
+def note_interruption(folder: Folder, run: str, words: str, *, retry: bool) -> bool:
     """Save that a run was interrupted; False if another process has it by now."""
     with folder.claim(run) as mine:
-        if mine and is_open(folder.load(run), retry=False):
+        if mine and is_open(folder.load(run), retry=retry):
             folder.save(Outcome(run, "interrupted", words))
         return mine
 

@@ -88,7 +88,8 @@ class Unranked:
     pairs
         Of how many attacks and splits these runs are.
     unplanned
-        Attacks and splits under which the grid runs other defenses and not this one.
+        Attacks and splits under which the grid runs other defenses and not this one, or with more
+        seeds.
 
     """
 
@@ -169,7 +170,12 @@ def _lack(
         for attack, split in product(summary.attacks, splits)
         if (cell := summary.cell(condition, split, defense, attack)) is not None
     }
-    unplanned = tuple(pair for pair in asked if pair not in cells)
+    unplanned = tuple(
+        (attack, split)
+        for attack, split in asked
+        if (attack, split) not in cells
+        or cells[attack, split].planned < summary.most_seeds(condition, split, attack)
+    )
     if not unplanned and all(cell.is_whole for cell in cells.values()):
         return None
     return Unranked(

@@ -63,8 +63,6 @@ def report(results: Sequence[Result]) -> str:
     )
 
 
-_CHANCE = 0.5  # the area under the curve of a coin
-
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -148,9 +146,7 @@ def _section(summary: Summary, measure: Measure) -> str:
     if not any(found.columns for found, _ in panels):
         return ""
     title, words = _TITLES[measure], _WORDS[measure]
-    low = 0.0 if measure == "attack success" else scale_start(found for found, _ in panels)
-    if measure == "detection":
-        low = min(low, _CHANCE)
+    low = scale_start(found for found, _ in panels)
     figures = "".join(
         f'<figure data-condition="{number}" data-view="{escape(found.view)}">'
         f"{heat_map(summary, found, low)}</figure>"

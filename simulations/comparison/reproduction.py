@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from scipy.special import stdtrit
 
-from quickthorn.simulations.comparison.folder import Folder
 from quickthorn.simulations.comparison.plan import read_grid, scenarios
 from quickthorn.simulations.comparison.results import read_records
 from quickthorn.simulations.comparison.summary import CONFIDENCE
@@ -221,7 +220,7 @@ def main(arguments: Sequence[str]) -> None:
     unknown = sorted(set(pairs) - set(TABLES))
     if unknown:
         raise UnknownNameError("table", unknown[0], TABLES)
-    found = {name: read_records(Folder(Path(path))) for name, path in pairs.items()}
+    found = {name: read_records(Path(path)) for name, path in pairs.items()}
     sys.stdout.write(page(found))
 
 

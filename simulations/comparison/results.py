@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from quickthorn.simulations.comparison.folder import write_whole
+from quickthorn.simulations.comparison.folder import Folder, write_whole
 from quickthorn.simulations.record import STRIKING, SimulationRecord
+from quickthorn.strategies.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from quickthorn.simulations.comparison.folder import Folder, Outcome
+    from quickthorn.simulations.comparison.folder import Outcome
     from quickthorn.simulations.comparison.plan import Run
 
 Status = Literal["done", "failed", "interrupted", "not run"]
@@ -63,8 +64,19 @@ class Result:
         return row
 
 
-def read_records(folder: Folder) -> Iterator[SimulationRecord]:
-    """Give the records of all runs that are done, of whatever grid."""
+def read_records(path: Path) -> Iterator[SimulationRecord]:
+    """Give the records of all runs in a folder that are done, of whatever grid.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no folder of a comparison.
+
+    """
+    if not (path / "runs").is_dir():
+        msg = f"{path} holds no runs; give the folder that a comparison wrote to (its --out)."
+        raise ConfigurationError(msg)
+    folder = Folder(path)
     for run in folder.runs():
         outcome = folder.load(run)
         if outcome is not None and outcome.record is not None:

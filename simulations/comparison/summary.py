@@ -145,6 +145,20 @@ class Summary:
             condition = condition._replace(attackers=0)
         return self.cells.get(Key(condition, split, defense, attack))
 
+    def most_seeds(self, condition: Condition, split: str, attack: str) -> int:
+        """Return with how many seeds the grid runs the defense that has most of them."""
+        if attack == NO_ATTACK:
+            condition = condition._replace(attackers=0)
+        return self._seeds.get((condition, split, attack), 0)
+
+    @cached_property
+    def _seeds(self) -> dict[tuple[Condition, str, str], int]:
+        found: dict[tuple[Condition, str, str], int] = defaultdict(int)
+        for key, cell in self.cells.items():
+            place = key.condition, key.split, key.attack
+            found[place] = max(found[place], cell.planned)
+        return found
+
     def splits_of(self, condition: Condition, attack: str = NO_ATTACK) -> tuple[str, ...]:
         """Return the splits on which the grid asks for an attack, or for any where none is named.
 

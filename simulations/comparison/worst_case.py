@@ -14,7 +14,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from quickthorn.simulations.comparison.backdoors import OPEN, Backdoor
-from quickthorn.simulations.comparison.folder import Folder
 from quickthorn.simulations.comparison.plan import NO_ATTACK, read_grid, scenarios
 from quickthorn.simulations.comparison.results import read_records
 
@@ -249,7 +248,7 @@ def _row(attack: str, record: SimulationRecord | None) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Print the page for the folder of the grid's runs."""
     (folder,) = arguments
-    sys.stdout.write(page(read_records(Folder(Path(folder)))))
+    sys.stdout.write(page(read_records(Path(folder))))
 
 
 if __name__ == "__main__":

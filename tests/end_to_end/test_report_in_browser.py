@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
 
-FRAMES = ["phone", "desktop", "small grid"]
 SMALL = {**GRID, "attackers": [4], "split": ["iid"]}  # nothing to choose
+# Of the last condition there is one split alone: not even runs without an attack have another.
+ATTACKS = ["sign_flip", "gaussian", "alie"]
+UNEVEN = [{**GRID, "attack": ATTACKS, "attackers": [2]}, {**SMALL, "attack": ATTACKS}]
+
+FRAMES = ["phone", "desktop", "small grid", "uneven grid"]
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
@@ -96,8 +100,13 @@ def _frame(name: str, width: int, page: str) -> str:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what the driver saw of the page, at each width."""
     folder: Path = tmp_path_factory.mktemp("browser")
-    whole, small = report(results(GRID, mixed)), report(results(SMALL, mixed))
-    widths = [("phone", 390, whole), ("desktop", 1280, whole), ("small grid", 390, small)]
+    whole, small, uneven = (report(results(grid, mixed)) for grid in (GRID, SMALL, UNEVEN))
+    widths = [
+        ("phone", 390, whole),
+        ("desktop", 1280, whole),
+        ("small grid", 390, small),
+        ("uneven grid", 390, uneven),
+    ]
     frames = "\n".join(_frame(*one) for one in widths)
     driver = folder / "driver.html"
     driver.write_text(_DRIVER.replace("FRAMES", frames), encoding="utf-8")
@@ -122,6 +131,12 @@ def test_one_condition_and_one_view_show_at_a_time(seen: dict[str, Any], frame: 
     assert seen[frame]["controls"] == 1
     first, second = (seen[frame][when]["panels"] for when in ("first", "second"))
     assert {tuple(panel) for panel in first} == {("1", "worst over splits"), ("1", None)}
+    assert {tuple(panel) for panel in second} == {("0", "shards"), ("0", None)}
+
+
+def test_where_the_chosen_view_does_not_exist_another_shows(seen: dict[str, Any]) -> None:
+    first, second = (seen["uneven grid"][when]["panels"] for when in ("first", "second"))
+    assert {tuple(panel) for panel in first} == {("1", "iid"), ("1", None)}
     assert {tuple(panel) for panel in second} == {("0", "shards"), ("0", None)}
 
 

@@ -131,7 +131,7 @@ def test_where_nothing_is_ranked_nothing_is_answered() -> None:
     page = answers(summarize([item for part in parts for item in part]))
     assert "No defense is ranked" in page
     assert "Take" not in page
-    lacks = "not in the grid: sign_flip on shards, gaussian on shards"
+    lacks = "not in the grid, or with fewer seeds: sign_flip on shards, gaussian on shards"
     assert f"<b>mean</b>: 3 of 3 runs done; {lacks}</li>" in page
     assert "<li>iid: <b>mean</b>, 90.0 % under sign_flip; 1 of 2 not ranked</li>" in page
 

@@ -47,6 +47,28 @@ def test_the_bar_of_a_heat_map_counts_as_its_cells_do(
     assert told == pytest.approx(list(bar.get_yticks()))
 
 
+@pytest.mark.parametrize("measure", ["accuracy", "detection", "attack success"])
+@pytest.mark.parametrize("value", [1.0, 0.93])
+def test_the_scale_is_that_of_the_page_and_never_of_one_color(measure: str, value: float) -> None:
+    changes = {"attack_success_floor": 0.0}
+    made = results(
+        {**GRID, "attackers": [4]}, lambda one: record(one, value, value, **changes), clients=20
+    )
+    names = [name for name in dict(figures(summarize(made))) if name.startswith(measure[:6])]
+    start = {"accuracy": 0.9, "detection": 0.5, "attack success": 0.0}[measure]
+    for name in names:
+        (image,) = dict(figures(summarize(made)))[name].axes[0].get_images()
+        assert image.get_clim() == pytest.approx((start, 1.0))
+    assert names
+
+
+def test_a_split_may_be_called_what_is_no_formula(tmp_path: Path) -> None:
+    splits = [{"name": "$x^$", "alpha": 1.0}, {"name": "$", "alpha": 2.0}]
+    grid = {"defense": ["mean"], "split": splits}
+    write_figures(summarize(results(grid, lambda one: record(one, 0.9))), tmp_path)
+    assert any(tmp_path.iterdir())
+
+
 def test_splits_that_differ_in_a_greek_letter_have_figures_of_their_own() -> None:
     splits = [{"name": "β = 0", "alpha": 1.0}, {"name": "γ = 0", "alpha": 2.0}]
     found = summarize(results({"defense": ["mean"], "split": splits}, lambda one: record(one, 0.9)))

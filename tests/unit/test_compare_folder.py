@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quickthorn.simulations.comparison.folder import Folder, Outcome, write_whole
+from quickthorn.simulations.comparison.pool import note_interruption
+from quickthorn.simulations.comparison.results import read_records
 from quickthorn.simulations.comparison.work import do_run, is_open
 from quickthorn.strategies.errors import ConfigurationError, RunError
 
@@ -88,6 +90,43 @@ def test_an_interrupted_write_leaves_the_old_file(
     with pytest.raises(KeyboardInterrupt):
         write_whole(path, b"new")
     assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"old"]
+
+
+def test_two_who_write_at_once_both_end_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in two containers, where processes have the same number."""
+    path, real = tmp_path / "result.json", os.fsync
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", real)
+        write_whole(path, b"another's")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    write_whole(path, b"whole")
+    assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"whole"]
+
+
+def test_what_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(RunError, match=r"cannot write .*report\.html: Is a directory"):
+        write_whole(tmp_path / "report.html", b"page")
+
+
+def test_records_are_read_of_a_comparison_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="holds no runs"):
+        next(read_records(tmp_path / "mistyped"))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_that_is_lost_while_it_is_tried_again_was_interrupted(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.save(Outcome("ab12", "failed", "ValueError: no"))
+    assert note_interruption(folder, "ab12", "killed", retry=False)
+    assert folder.load("ab12") == Outcome("ab12", "failed", "ValueError: no")
+    assert note_interruption(folder, "ab12", "killed", retry=True)
+    assert folder.load("ab12") == Outcome("ab12", "interrupted", "killed")
 
 
 def test_what_a_killed_owner_left_unfinished_is_gone_after_the_next(tmp_path: Path) -> None:

@@ -162,6 +162,16 @@ def test_a_defense_that_is_planned_under_fewer_attacks_is_not_ranked() -> None:
     assert left_out.unplanned == (("gaussian", "iid"),)
 
 
+def test_a_defense_that_is_planned_with_fewer_seeds_is_not_ranked() -> None:
+    shared = {"attackers": [2], "attack": ATTACKS}
+    few = results({**shared, "defense": ["krum"], "seed": [0, 1]}, ends_at(0.9))
+    more = results({**shared, "defense": ["median"], "seed": [0, 1, 2]}, ends_at(0.5))
+    found = summarize((*few, *more))
+    assert [item.defense for item in rank(found, F2)] == ["median"]
+    (left_out,) = unranked(found, F2)
+    assert left_out.unplanned == (("sign_flip", "iid"), ("gaussian", "iid"))
+
+
 def test_an_attack_that_is_planned_elsewhere_alone_is_not_missed() -> None:
     shared = {"defense": ["median"], "seed": [0]}
     few = results({**shared, "attack": ["sign_flip"], "attackers": [1]}, ends_at(0.9))
@@ -335,6 +345,16 @@ def test_a_worst_case_of_which_a_run_is_missing_ends_no_breakdown_point() -> Non
     found = summarize(results(grid, make))
     (family,) = families(found).values()
     assert breakdown_text(breakdown(found, family, "median")) == "≥ 2"
+
+
+def test_where_a_run_without_an_attack_is_missing_nothing_is_said_of_breakdown() -> None:
+    def make(scenario: Scenario) -> SimulationRecord | None:
+        calm = scenario.attack == "none"
+        return None if calm and scenario.seed == 2 else record(scenario, 0.9 if calm else 0.6)
+
+    grid = {"defense": ["median"], "attack": ATTACKS, "attackers": [2], "seed": [0, 1, 2]}
+    found = summarize(results(grid, make))
+    assert breakdown(found, [F2], "median") is None
 
 
 def test_a_defense_that_lets_a_backdoor_in_is_broken() -> None:

@@ -76,6 +76,13 @@ def test_a_setting_does_not_make_one_of_two_that_share_a_name() -> None:
         runs({"name": "a", "alpha": 0.5}, {"name": "a", "alpha": 0.1}, alpha=0.5)
 
 
+def test_splits_that_differ_in_a_key_without_effect_are_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"splits 'iid' and 'iid tail_factor=0\.3' .* same"
+    ):
+        runs("iid", {"partition": "iid", "tail_factor": 0.3})
+
+
 def test_splits_that_a_setting_makes_the_same_are_refused() -> None:
     splits = {"partition": "dirichlet", "alpha": 0.1}, {"partition": "dirichlet", "alpha": 0.5}
     message = (
