@@ -95,7 +95,7 @@ def _decide(  # noqa: PLR0913 - what the three commands have in common
     words, person = _text(why, "--why"), _text(who or _user(), "--who")
     with open_run(run, write=True) as store:
         roster = read_roster(store)
-        meant = find_clients(store.clients(), asked)
+        meant = find_clients([line.client for line in roster.lines], asked)
         refused = refusals(action, meant, roster, store.ledger.changes())
         chosen = [client for client in meant if client.id not in refused]
         nothing = _nothing(store, roster)

@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quickthorn.server.entries import Unreadable
-from quickthorn.strategies.reputation import Change, decide
+from quickthorn.strategies.reputation import Change, Member, Reputation, decide
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from quickthorn.server.ledger import Ledger
-    from quickthorn.strategies.reputation import Decision, Reputation
+    from quickthorn.strategies.reputation import Decision
 
 
 def carry_out(
-    ledger: Ledger, reputation: Reputation, number: int
+    ledger: Ledger, reputation: Reputation, number: int, *, known: Collection[str] = ()
 ) -> tuple[Reputation, tuple[Change, ...]]:
     """Read the decisions that are new, apply them, and note in the record what became of each.
 
@@ -26,6 +28,8 @@ def carry_out(
         After the round before.
     number
         Of the round that begins: they count in it.
+    known
+        Clients that take part, also those that no training round has judged yet, or lately.
 
     Returns
     -------
@@ -38,7 +42,10 @@ def carry_out(
         return reputation, ()
     unreadable = [entry for entry in new if isinstance(entry.decision, Unreadable)]
     sound = [entry for entry in new if entry not in unreadable]
-    following, changes = decide(reputation, number, [entry.decision for entry in sound])
+    met = {entry.decision.client for entry in sound}.intersection(known)
+    fresh = {client: Member() for client in sorted(met - reputation.members.keys())}
+    members = {**reputation.members, **fresh}
+    following, changes = decide(Reputation(members), number, [entry.decision for entry in sound])
     changes += tuple(_refused(entry.decision, number) for entry in unreadable)
     ledger.settle(
         [

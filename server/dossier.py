@@ -111,6 +111,11 @@ def read_dossier(store: RunStore, client: Participant) -> Dossier:
     return Dossier(
         client,
         tuple(pages),
-        tuple(change for change in store.ledger.changes() if change.client == client.id),
+        tuple(
+            change
+            for change in store.ledger.changes()
+            # A round may have been recorded since they were read.
+            if change.client == client.id and rounds and change.round <= rounds[-1]["number"]
+        ),
         tuple(entry for entry in store.ledger.decisions() if entry.decision.client == client.id),
     )

@@ -4,7 +4,7 @@ This is the one file that reads private parts of Flower (``HttpGrid._runtime_cli
 message types of the Runtime API): the public ``pull_messages`` throws away the envelope that the
 SuperLink has checked, waits up to hours for a reply whose upload stalls, unpacks before anyone
 could weigh, and returns what nobody asked for. Here a reply is bound to its envelope, downloaded
-by time slices that leave room for the others, weighed, and only then unpacked.
+as far as it is uploaded, weighed, and only then unpacked.
 
 A failed look is confined: the SuperLink forgets messages while it hands them over, so one reply
 that it cannot encode (a tree deeper than protobuf allows) loses all that were asked for with it.
@@ -94,11 +94,14 @@ class HttpMailbox:
         asked = sorted(set(pending) - self._parcels.keys())
         group = -(-len(asked) // _LOOKS_PER_PULL) or 1
         for start in range(0, len(asked), group):
+            if time.monotonic() > until:
+                return
             ids = asked[start : start + group]
             yield from self._look(ids, set(ids))
-        until = min(until, time.monotonic() + _SLICE_SECONDS)
+        slice_end = time.monotonic() + _SLICE_SECONDS
         for reply_to in list(self._parcels):
-            # Who was served goes to the end, so that nobody's slow upload delays the others.
+            # What is uploaded is fetched in one go: halves of many replies would weigh too much and
+            # start over for ever. A stalled upload ends its turn, and goes to the end.
             parcel = self._parcels[reply_to] = self._parcels.pop(reply_to)
             arrival = self._advance(parcel, until)
             if arrival is not None:
@@ -106,7 +109,7 @@ class HttpMailbox:
                 del arrival  # else it would stay while the next is fetched
             else:
                 self._make_room(parcel)
-            if time.monotonic() > until:
+            if time.monotonic() > min(until, slice_end):
                 return
 
     def _make_room(self, kept: Parcel) -> None:
@@ -126,12 +129,13 @@ class HttpMailbox:
             return self._give_up_after_tries(ids)
         finally:
             self._download_limit = None
+        for message_id in ids:  # whatever failed before had another cause than its answer
+            self._failed_looks.pop(message_id, None)
         strangers = []
         for envelope in answer.messages_list:
             metadata = envelope.metadata
             if metadata.reply_to_message_id in waiting:
                 waiting.discard(metadata.reply_to_message_id)
-                self._failed_looks.pop(metadata.reply_to_message_id, None)
                 self._parcels[metadata.reply_to_message_id] = Parcel(
                     reply_to=metadata.reply_to_message_id,
                     message_id=metadata.message_id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from quickthorn.strategies.errors import ConfigurationError
 
 
@@ -52,7 +54,7 @@ def check_limits(  # noqa: PLR0913 - one keyword per setting
         ("seed", seed),
         ("spill_bytes", spill_bytes),
     ):
-        if count < 0 or count != int(count):
+        if not isinstance(count, Integral) or count < 0:
             msg = f"{name}{where} must be an integer, 0 or more; got {count!r}."
             raise ConfigurationError(msg)
     if not patience >= 0:

@@ -33,9 +33,10 @@ _BODY_LIMITS = {
     "RecordDict": 1 * _MIB,
     "ArrayRecord": 16 * _MIB,
     "Array": 1 * _MIB,
-    "ConfigRecord": 4 * _MIB,
-    "MetricRecord": 4 * _MIB,
 }
+# And of these two all of a reply together: unpacked they are many times as large.
+_VALUES = frozenset({"ConfigRecord", "MetricRecord"})
+_VALUES_LIMIT = 4 * _MIB
 _HONEST_OBJECTS = 4096
 _SMALLEST_HONEST_OBJECT = 64 * 2**10
 
@@ -74,6 +75,7 @@ class Parcel:
     _wanted: list[str] = field(default_factory=list)
     _allowed: dict[str, frozenset[str]] = field(default_factory=dict)
     _bodies: dict[str, int] = field(default_factory=dict)
+    _values: int = 0
 
     def __post_init__(self) -> None:
         """Ask for the message itself first."""
@@ -83,7 +85,7 @@ class Parcel:
         """Let go of everything; the SuperLink has it still."""
         for held in (self.contents, self._wanted, self._allowed, self._bodies):
             held.clear()
-        self.weight = 0
+        self.weight = self._values = 0
         self._want(self.message_id, frozenset({"Message"}))
 
     @property
@@ -112,7 +114,8 @@ class Parcel:
         kind, children, body = _read_head(content)
         if kind not in self._allowed[object_id]:
             raise ParcelRefusedError("an object of the wrong type stands in it")
-        if body > _BODY_LIMITS.get(kind, self.max_bytes):
+        self._values += body if kind in _VALUES else 0
+        if body > _BODY_LIMITS.get(kind, self.max_bytes) or self._values > _VALUES_LIMIT:
             raise ParcelRefusedError(f"it holds a {kind} of {body} bytes")
         if children and not _CHILDREN[kind]:
             raise ParcelRefusedError(f"it holds a {kind} with parts")

@@ -159,7 +159,7 @@ class RunStore:
         """
         if self._ours:
             self._ours = False
-            with contextlib.suppress(sqlite3.OperationalError):  # a full disk, or a reader
+            with contextlib.suppress(sqlite3.Error):  # a full or broken disk, or a reader
                 with self._connection:
                     row = "ended", _now()
                     self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)

@@ -345,7 +345,9 @@ class RobustStrategy(Strategy):
 
     def _hear(self, number: int) -> None:
         ledger = self._recorder.store.ledger
-        self.reputation, self._decided = carry_out(ledger, self.reputation, number)
+        self.reputation, self._decided = carry_out(
+            ledger, self.reputation, number, known=self._names
+        )
 
     def _reply_limit(self, arrays: ArrayRecord) -> int:
         model = to_model(arrays)

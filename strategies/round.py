@@ -199,7 +199,7 @@ def _move(  # noqa: PLR0913, PLR0917 - as above
         return _stays(str(error), given["state"])
     with np.errstate(over="ignore", invalid="ignore"):
         moved = weights + step
-    if not np.isfinite(moved).all():
+    if not _fits(moved, given["layout"]):
         reason = f"{defense} made a model with NaN or infinity out of {len(votes)} votes"
         return _stays(reason, given["state"])
     influence = aggregate.influence
@@ -211,6 +211,16 @@ def _move(  # noqa: PLR0913, PLR0917 - as above
         (),
         kept,
     )
+
+
+def _fits(weights: Array, layout: ModelLayout | None) -> bool:
+    """Return whether a model is finite, also in the dtypes of its tensors."""
+    if not np.isfinite(weights).all():
+        return False
+    narrow = [] if layout is None else [t for t in layout.weights if t.dtype != weights.dtype]
+    with np.errstate(over="ignore"):
+        parts = (weights[t.offset : t.offset + t.size].astype(t.dtype) for t in narrow)
+        return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 def _lower_median(values: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -234,15 +234,33 @@ def test_a_download_that_is_no_longer_awaited_is_dropped(superlink: FakeSuperLin
     assert superlink.confirmed == [stalled]
 
 
-def test_a_slow_reply_is_carried_on_in_the_next_look(
+def test_what_is_uploaded_is_fetched_in_one_go_and_then_the_next(
     superlink: FakeSuperLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    superlink.store(reply(arrays=5))
     monkeypatch.setattr(http_mailbox, "_SLICE_SECONDS", -1.0)
+    for to in (SENT, OTHER):
+        superlink.store(reply(to=to, arrays=5), to=to)
     mailbox = mailbox_over(superlink)
-    assert look(mailbox, {SENT}) == []
-    monkeypatch.undo()
-    assert only(look(mailbox, {SENT})).message is not None
+    first, second = (only(look(mailbox, {SENT, OTHER})) for _ in range(2))
+    assert {first.reply_to, second.reply_to} == {SENT, OTHER}
+    assert first.message is not None
+    assert second.message is not None
+
+
+def test_many_large_replies_over_a_slow_line_all_arrive(
+    superlink: FakeSuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(10**6))  # a second per part: no reply fits a slice
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    ids = {f"question-{number}" for number in range(12)}
+    for number, to in enumerate(sorted(ids)):
+        superlink.store(reply(to=to, start=10 * number, arrays=4, size=1000), to=to)
+    mailbox = mailbox_over(superlink, max_reply_bytes=20_000)
+    waiting = set(ids)
+    for _ in range(len(ids)):
+        waiting -= {arrival.reply_to for arrival in look(mailbox, waiting)}
+    assert not waiting
+    assert len(superlink.downloads) == 12 * len(ids), "each of the 12 parts was fetched once"
 
 
 def _chunk_bomb(superlink: FakeSuperLink, repeats: int) -> None:
@@ -347,6 +365,20 @@ def test_a_reply_of_too_many_objects_is_refused_before_they_are_fetched() -> Non
         parcel.add(records)
 
 
+def test_many_small_values_are_weighed_together() -> None:
+    parcel = Parcel(reply_to=SENT, message_id="c" * 64, sender=7, max_bytes=100 * MIB)
+    names = [f"{number:064x}" for number in range(3)]
+    parcel.add(pack("Message", ["d" * 64], b"")[1])
+    parcel.add(pack("RecordDict", names, b"")[1])
+    parcel.add(pack("MetricRecord", [], bytes(3 * MIB))[1])
+    with pytest.raises(ParcelRefusedError, match="holds a ConfigRecord"):
+        parcel.add(pack("ConfigRecord", [], bytes(3 * MIB))[1])
+    parcel.start_over()
+    parcel.add(pack("Message", ["d" * 64], b"")[1])
+    parcel.add(pack("RecordDict", names, b"")[1])
+    parcel.add(pack("ConfigRecord", [], bytes(3 * MIB))[1])
+
+
 def test_a_part_wanted_as_two_types_is_refused() -> None:
     parcel = Parcel(reply_to=SENT, message_id="c" * 64, sender=7, max_bytes=MIB)
     with pytest.raises(ParcelRefusedError, match="wrong type"):
@@ -376,6 +408,18 @@ def test_a_look_that_always_fails_ends_in_a_refusal(
     bound = [[a for a in look(mailbox, {SENT}) if a.reply_to] for _ in range(3)]
     assert bound[:2] == [[], []]
     assert (only(bound[2]).reply_to, only(bound[2]).message) == (SENT, None)
+
+
+def test_looks_that_fail_now_and_then_cost_nobody_who_has_not_answered(
+    superlink: FakeSuperLink,
+) -> None:
+    mailbox = mailbox_over(superlink)
+    for _ in range(5):
+        superlink.poisoned = {superlink.announce("d" * 64, to=SENT)}
+        assert [arrival for arrival in look(mailbox, {SENT}) if arrival.reply_to] == []
+        assert look(mailbox, {SENT}) == []
+    superlink.store(reply())
+    assert only(look(mailbox, {SENT})).message is not None
 
 
 def test_parts_that_cannot_be_fetched_end_in_a_refusal(

@@ -166,6 +166,24 @@ def test_people_decide_from_the_next_round_on(
     assert any("node:99: unknown, by anna: refused to ban" in line for line in lines)
 
 
+def test_who_is_asked_to_evaluate_alone_can_be_banned(tmp_path: Path) -> None:
+    friend = client_of(3)
+    outcome = run(
+        tmp_path,
+        grid_of(members(7)),
+        rounds=3,
+        fraction_train=0.0,
+        fraction_evaluate=1.0,
+        evaluate_fn=deciding(tmp_path, {1: [(friend, "ban")]}),
+    )
+
+    with outcome.record() as record:
+        (entry,) = record.ledger.decisions()
+        assert (entry.round, entry.refused) == (2, "")
+        assert asked_in(record, friend) == [1]
+        assert asked_in(record, client_of(4)) == [1, 2, 3]
+
+
 def test_a_decision_that_cannot_be_read_is_refused_and_ends_no_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from quickthorn.strategies import UpdateMatrix, build
 from quickthorn.strategies import round as round_module
 from quickthorn.strategies.round import RoundOutcome, run_round
+from quickthorn.strategies.updates import ModelLayout
 
 WEIGHTS = np.array([1.0, -1.0], np.float32)
 
@@ -39,6 +40,15 @@ def test_the_aggregate_is_added_to_the_model() -> None:
     assert outcome.weights.dtype == np.dtype(np.float32)
     assert outcome.reason == ""
     assert outcome.influence is None
+
+
+def test_a_model_of_float16_does_not_become_infinite() -> None:
+    layout = ModelLayout.of({"w": np.zeros(2, np.float16)})
+    rows = {name: [9e4, 0.0] for name in "abc"}
+    outcome = play(rows, layout=layout)
+    assert outcome.weights is None
+    assert outcome.reason == "median made a model with NaN or infinity out of 3 votes"
+    assert play(rows).weights is not None  # in float32 it is a number
 
 
 def test_influence_is_by_client() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ({"byzantine": -1}, "byzantine must be 0 or more"),
         ({"scorers": ("nrom",)}, "did you mean 'norm'"),
         ({"quorum": -5}, "quorum must be an integer, 0 or more"),
+        ({"quorum": 6.0}, "quorum must be an integer, 0 or more; got 6.0"),
         ({"patience": -1.0}, "patience must be 0 seconds or more"),
     ],
 )
